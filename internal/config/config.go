@@ -1,0 +1,176 @@
+// Package config turns one strict sluice.yaml, the environment and flags into
+// one Config. Load applies default < file < environment < flag and reports
+// every fault at once, each at the place where it was written.
+//
+// Config is the whole configuration and the only table of its keys: the tags
+// of its fields give name, default, bounds and meaning, and from them follow
+// the file's shape, the SLUICE_* names, the checks, the documentation (Keys)
+// and what `sluice config` prints (Config.Origins). A Fault is one thing wrong.
+// A Secret is what stands in a *_file; no secret is ever a value here.
+//
+// A Config is not changed after Load and may be shared. Nothing in it changes a
+// decision: what does stands in the ruleset and enters through the journal.
+// This package opens no data file but the configuration and what ReadSecret is
+// asked for; whether a path exists is for its user to find out.
+package config
+
+import (
+	"io"
+	"log/slog"
+	"time"
+)
+
+// Config is the content of sluice.yaml. Paths are relative to the working
+// directory of the process. Tags, all read by schema.go:
+//
+//	key      name in the file; its section's names come before it
+//	default  text of the default, parsed as if it stood in the file
+//	derive   file below data_dir that an empty value stands for
+//	min,max  bounds, both inclusive, in the notation of the field
+//	oneof    the values known; later: those refused as not supported yet
+//	check    a named test of text.go
+//	help     one line for people
+type Config struct {
+	DataDir       string     `key:"data_dir" default:"./data" check:"path" help:"directory of journal, store and keys"`
+	Listen        string     `key:"listen" default:"127.0.0.1:8080" check:"address" help:"address of the HTTP interface"`
+	MetricsListen string     `key:"metrics_listen" check:"address?" help:"own address for /metrics; empty: served on listen"`
+	TLS           TLS        `key:"tls"`
+	KeysFile      string     `key:"keys_file" derive:"keys.yaml" help:"API keys; empty: keys.yaml in data_dir"`
+	Rulesets      string     `key:"rulesets" default:"./rulesets/payments" check:"path" help:"directory of the ruleset"`
+	Tenant        string     `key:"tenant" default:"default" check:"name" help:"tenant of events that get none from key or source"`
+	Kafka         Kafka      `key:"kafka"`
+	Sources       []Source   `key:"sources" help:"topics that are read, as YAML: [{topic: payments, format: json, tenant: default}]"`
+	Outputs       Outputs    `key:"outputs"`
+	Journal       Journal    `key:"journal"`
+	Decisions     Decisions  `key:"decisions"`
+	Checkpoint    Checkpoint `key:"checkpoint"`
+	Disk          Disk       `key:"disk"`
+	Limits        Limits     `key:"limits"`
+	PAN           PAN        `key:"pan"`
+	Geo           Geo        `key:"geo"`
+	DeadLetter    DeadLetter `key:"dead_letter"`
+	Log           Log        `key:"log"`
+
+	origins []Origin
+}
+
+// TLS is the certificate of the listener; without it HTTP is served in clear.
+type TLS struct {
+	CertFile string `key:"cert_file" help:"certificate chain of the listener, PEM"`
+	KeyFile  string `key:"key_file" help:"its private key, PEM"`
+}
+
+// Kafka is how the brokers are reached. Without brokers there is no Kafka.
+type Kafka struct {
+	Brokers []string `key:"brokers" check:"broker" help:"bootstrap brokers host:port; empty: no Kafka"`
+	TLS     KafkaTLS `key:"tls"`
+	SASL    SASL     `key:"sasl"`
+}
+
+// Enabled says whether Kafka takes part at all.
+func (k Kafka) Enabled() bool { return len(k.Brokers) > 0 }
+
+// KafkaTLS is the trust in the brokers.
+type KafkaTLS struct {
+	CAFile string `key:"ca_file" help:"certificate authority of the brokers, PEM; set: TLS is used"`
+}
+
+// SASL is the identity shown to the brokers.
+type SASL struct {
+	Mechanism    string `key:"mechanism" default:"SCRAM-SHA-512" oneof:"PLAIN,SCRAM-SHA-256,SCRAM-SHA-512" help:"used when user_file is set"`
+	UserFile     string `key:"user_file" help:"file with the user name; empty: no SASL"`
+	PasswordFile string `key:"password_file" help:"file with the password"`
+}
+
+// Enabled says whether the brokers are shown an identity.
+func (s SASL) Enabled() bool { return s.UserFile != "" }
+
+// Source is one topic that is read.
+type Source struct {
+	Topic  string  `key:"topic" check:"topic" help:"topic read"`
+	Format string  `key:"format" default:"json" oneof:"json" later:"cloudevents" help:"encoding of its values"`
+	Tenant string  `key:"tenant" check:"name?" help:"tenant of its events; empty: tenant"`
+	Map    Mapping `key:"map" help:"field mapping; only the empty one is supported yet"`
+}
+
+// Mapping is a source's field mapping. Only the empty one is known: values are
+// canonical events.
+type Mapping struct{}
+
+// Outputs are the topics that are written; an empty name writes none.
+type Outputs struct {
+	Decisions  string `key:"decisions" default:"decisions" check:"topic?" help:"topic of decisions; empty: not published"`
+	Alerts     string `key:"alerts" default:"alerts" check:"topic?" help:"topic of alerts; empty: not published"`
+	DeadLetter string `key:"dead_letter" default:"dead-letter" check:"topic?" help:"topic of records that could not be taken"`
+}
+
+// Journal is the log that everything else is derived from.
+type Journal struct {
+	Dir         string        `key:"dir" derive:"journal" help:"directory of the segments; empty: journal in data_dir"`
+	Retain      time.Duration `key:"retain" default:"400d" min:"1h" help:"segments older than this are dropped"`
+	RetainBytes Size          `key:"retain_bytes" default:"200GiB" min:"64MiB" help:"oldest segments are dropped beyond this"`
+}
+
+// Decisions is the store of decisions made.
+type Decisions struct {
+	Retain time.Duration `key:"retain" default:"180d" min:"1h" help:"how long a decision can be read again"`
+}
+
+// Checkpoint is how often derived state reaches the disk, whichever is first.
+type Checkpoint struct {
+	Every  time.Duration `key:"every" default:"1s" min:"10ms" max:"10m" help:"longest time between checkpoints"`
+	Events int           `key:"events" default:"10000" min:"1" max:"1000000" help:"most events between checkpoints"`
+}
+
+// Disk keeps the process away from a full disk, which would kill it.
+type Disk struct {
+	Reserve Size `key:"reserve" default:"1GiB" min:"64MiB" help:"below this much free space nothing new is accepted"`
+	Ballast Size `key:"ballast" default:"64MiB" help:"file kept to be given up when the disk is full; 0: none"`
+}
+
+// Limits bound what one caller and the whole process may ask for.
+type Limits struct {
+	// Entity and event values stay inline in the store up to this cap, so it
+	// is a bound of the format and not only of the listener.
+	BodyBytes   Size          `key:"body_bytes" default:"64KiB" min:"1KiB" max:"64KiB" help:"largest event"`
+	InFlight    int           `key:"inflight" default:"4096" min:"1" max:"1000000" help:"admission bound: requests beyond it get 429"`
+	Drain       time.Duration `key:"drain" default:"10s" max:"10m" help:"time to finish work in flight at shutdown"`
+	BatchEvents int           `key:"batch_events" default:"512" min:"1" max:"512" help:"most events in one batch"`
+}
+
+// PAN says what happens to card numbers; modes are never mixed in a tenant.
+type PAN struct {
+	Mode    string `key:"mode" default:"token" oneof:"token,hmac" help:"token: only tokens come; hmac: numbers are replaced at intake"`
+	KeyFile string `key:"key_file" help:"file with the key of mode hmac"`
+}
+
+// Geo names MaxMind DB files; an empty one leaves its facts missing.
+type Geo struct {
+	CityMMDB    string `key:"city_mmdb" help:"MaxMind DB of cities"`
+	ASNMMDB     string `key:"asn_mmdb" help:"MaxMind DB of networks"`
+	CountryMMDB string `key:"country_mmdb" help:"MaxMind DB of countries"`
+}
+
+// DeadLetter says what a dead letter carries beside reason, position, digest.
+type DeadLetter struct {
+	Payload string `key:"payload" default:"none" oneof:"none" later:"encrypted" help:"what of the record goes along"`
+}
+
+// Log is where the program's own words go: standard error.
+type Log struct {
+	Level  string `key:"level" default:"info" oneof:"debug,info,warn,error" help:"least level written"`
+	Format string `key:"format" default:"text" oneof:"text,json" help:"form of the lines"`
+}
+
+// Logger writes to w what the configured level lets through.
+func (l Log) Logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(l.Level)); err != nil {
+		level = slog.LevelInfo // the zero Log, which Load never returns
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if l.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
