@@ -27,7 +27,7 @@ type memFS struct {
 
 type memNode struct {
 	fs     *memFS
-	path   string // as first named
+	path   string
 	data   []byte
 	disk   []byte // as of the last Sync
 	locked bool
@@ -101,6 +101,7 @@ func (m *memFS) rename(from, to string) error {
 	if !ok {
 		return fs.ErrNotExist
 	}
+	n.path = to
 	m.change(func(names map[string]*memNode) { delete(names, from); names[to] = n })
 	return nil
 }

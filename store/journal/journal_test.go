@@ -39,7 +39,11 @@ func batch(first Position, n int) *Batch {
 	return b
 }
 
+// quiet options, with segments small enough to be copied often.
 func quiet(o Options) Options {
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = 64 << 10
+	}
 	o.Logger = slog.New(slog.DiscardHandler)
 	return o
 }
@@ -302,6 +306,9 @@ func TestReadOnly(t *testing.T) {
 	if err := os.WriteFile(tail, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	old := slog.Default()
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	defer slog.SetDefault(old)
 	ro, err := OpenReadOnly(dir)
 	if err != nil {
 		t.Fatal(err)
