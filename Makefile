@@ -1,0 +1,71 @@
+# Needs Go and, for `make check` (race detector), a C compiler. `make help` lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@latest
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
+# Filters and further flags: make test TESTFLAGS='-run TestReload -v' PKG=./engine
+PKG ?= ./...
+TESTFLAGS ?=
+BENCH ?= .
+ARGS ?=
+
+.PHONY: run
+run: ## decide simulated payments, with a page to watch: no other service needed
+	go run ./cmd/sluice demo $(ARGS)
+
+.PHONY: build
+build: ## bin/sluice, static and reproducible
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
+
+.PHONY: test
+test: ## all tests, under 3 minutes
+	go test -timeout 3m $(TESTFLAGS) $(PKG)
+
+.PHONY: check
+check: fmt vet staticcheck race ## everything a change must pass
+
+.PHONY: fmt
+fmt: ## files that are not gofmt-formatted
+	@bad=$$(gofmt -l .) || exit 1; \
+	if [ -n "$$bad" ]; then echo "not formatted, run gofmt -w on:"; echo "$$bad"; exit 1; fi
+
+.PHONY: vet
+vet: ## go vet
+	go vet $(PKG)
+
+.PHONY: staticcheck
+staticcheck: ## staticcheck; its first run builds it, about a minute
+	go run $(STATICCHECK) $(PKG)
+
+.PHONY: race
+race: ## all tests under the race detector
+	CGO_ENABLED=1 go test -race -timeout 10m $(TESTFLAGS) $(PKG)
+
+# govulncheck ends with 3 when it found something, which `go run` only prints.
+.PHONY: vuln
+vuln: ## known vulnerabilities in what is called; needs the vulnerability database
+	@out=$$(go run $(GOVULNCHECK) $(PKG) 2>&1); code=$$?; echo "$$out"; \
+	if [ $$code -eq 0 ]; then exit 0; fi; \
+	if echo "$$out" | grep -q '^exit status 3$$'; then exit 1; fi; \
+	if echo "$$out" | grep -Eqi 'vuln\.go\.dev|fetching vulnerabilities|dial tcp|no such host|i/o timeout|connection refused|proxyconnect'; then \
+		echo "make vuln: NOT CHECKED, the vulnerability database or govulncheck itself could not be reached"; exit 0; fi; \
+	exit $$code
+
+.PHONY: bench
+bench: ## benchmarks; make bench BENCH=Decide PKG=./engine
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m $(TESTFLAGS) $(PKG)
+
+.PHONY: torture
+torture: ## the long tests: crash, power cut, corruption; up to two hours
+	SLUICE_TORTURE=1 go test -count 1 -timeout 2h $(TESTFLAGS) $(PKG)
+
+.PHONY: clean
+clean: ## remove what build made
+	rm -rf bin dist
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
