@@ -14,7 +14,10 @@ func Nearest(name string, known []string) (string, bool) {
 	a := []rune(name)
 	best, found := "", min(max(len(a)/3, 1), 4)+1
 	for _, k := range known {
-		if k == name || k == "" || len(k) > 4*longest {
+		if k == name {
+			return "", false
+		}
+		if k == "" || len(k) > 4*longest {
 			continue
 		}
 		b := []rune(k)
