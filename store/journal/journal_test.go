@@ -184,11 +184,22 @@ func TestAppendRefuses(t *testing.T) {
 	if l.End() != 0 {
 		t.Fatalf("end %d after refusals", l.End())
 	}
-	// The bounds themselves are fine, in a segment smaller than the batch too.
+	small := mustOpen(t, "j", Options{fs: newMemFS(), SegmentBytes: 4 << 10})
+	for _, first := range []Position{1, 2} { // into an empty segment, into another
+		noise := make([]byte, 4000)
+		rand.NewChaCha8([32]byte{}).Read(noise)
+		if _, err := small.Append(&Batch{Records: [][]byte{noise}}); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("Append of 4000 bytes to a 4 KiB segment = %v, want ErrTooLarge", err)
+		}
+		if got, err := small.Append(&Batch{Records: [][]byte{noise[:3880]}}); err != nil || got != first {
+			t.Errorf("Append of 3880 bytes = %d, %v", got, err)
+		}
+	}
+	// The bounds themselves are fine.
 	rng := rand.NewChaCha8([32]byte{})
 	rng.Read(big)
 	want := [][]byte{big, big, big, big, big}
-	l = mustOpen(t, "j", Options{fs: newMemFS(), SegmentBytes: 4 << 10})
+	l = mustOpen(t, "j", Options{fs: newMemFS(), SegmentBytes: 6 << 20})
 	for _, records := range [][][]byte{want, want[:1], make([][]byte, MaxBatchRecords)} {
 		b := &Batch{Records: records}
 		first, err := l.Append(b)
@@ -306,14 +317,11 @@ func TestReadOnly(t *testing.T) {
 	if err := os.WriteFile(tail, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	old := slog.Default()
-	slog.SetDefault(slog.New(slog.DiscardHandler))
-	defer slog.SetDefault(old)
-	ro, err := OpenReadOnly(dir)
+	ro, err := open(dir, quiet(Options{}), true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := OpenReadOnly(dir)
+	two, err := open(dir, quiet(Options{}), true)
 	if err != nil {
 		t.Fatalf("a second reader: %v", err)
 	}
@@ -342,7 +350,7 @@ func TestReadOnly(t *testing.T) {
 		t.Error("a read-only log changed the file")
 	}
 	os.Remove(filepath.Join(dir, lockName)) // a copy has none
-	ro, err = OpenReadOnly(dir)
+	ro, err = open(dir, quiet(Options{}), true)
 	if err != nil {
 		t.Fatal(err)
 	}

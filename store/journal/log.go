@@ -12,7 +12,7 @@ import (
 
 // Options of Open; the zero value works.
 type Options struct {
-	SegmentBytes int64        // size of a segment file, 64 MiB
+	SegmentBytes int64        // size of a segment file, 64 MiB; under 6 MiB it bounds a batch
 	VerifyRate   int64        // bytes a second Verify reads, 32 MiB
 	Logger       *slog.Logger // slog.Default()
 
@@ -104,11 +104,15 @@ func (l *Log) Append(b *Batch) (Position, error) {
 	if b.Decided >= l.next {
 		return 0, fmt.Errorf("%w: decided %d is not before its first position %d", ErrTooLarge, b.Decided, l.next)
 	}
+	full := !l.active.fits(l.off, h.size())
+	if fresh := (&segment{size: l.o.SegmentBytes}); full && (l.next == l.active.first || !fresh.fits(segmentHeaderLen, h.size())) {
+		return 0, fmt.Errorf("%w: a frame of %d bytes does not fit an empty segment of %d", ErrTooLarge, h.size(), l.o.SegmentBytes)
+	}
 	if err := l.clearMarker(); err != nil {
 		return 0, err
 	}
-	if l.off+h.size()+frameHeaderLen > l.active.size { // the seal must fit behind it
-		if err := l.roll(h.size()); err != nil {
+	if full {
+		if err := l.roll(); err != nil {
 			return 0, err
 		}
 	}
@@ -159,8 +163,8 @@ func (l *Log) setDurable() {
 // roll makes the next segment the active one. A crash between any two steps leaves
 // either an unsealed segment, to be written on, or a sealed one whose successor is
 // durable under its temporary name, which recovery publishes.
-func (l *Log) roll(need int64) error {
-	s, f, err := l.makeSegment(l.next, l.active.first, need)
+func (l *Log) roll() error {
+	s, f, err := l.makeSegment(l.next, l.active.first)
 	if err != nil {
 		return err
 	}

@@ -162,7 +162,7 @@ func (l *Log) begin(temps map[string]bool) error {
 	if _, err := rand.Read(l.id[:]); err != nil {
 		return err
 	}
-	s, f, err := l.makeSegment(1, 0, 0)
+	s, f, err := l.makeSegment(1, 0)
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,8 @@ func (l *Log) begin(temps map[string]bool) error {
 }
 
 // scanTail finds the end of the last segment. What is bad there is a torn write if
-// nothing was written behind it, since a frame is written only when the one before
+// nothing was written behind it: this is exact as long as damage spares the header
+// of one later frame or that of the bad frame itself, since a frame is written only when the one before
 // is durable; otherwise it is corruption. torn counts the bytes to cut.
 func (l *Log) scanTail() (sealed bool, torn int64, err error) {
 	s := scanner{f: l.file, seg: l.active, off: segmentHeaderLen, next: l.active.first, limit: l.active.size}
@@ -201,7 +202,9 @@ func (l *Log) scanTail() (sealed bool, torn int64, err error) {
 	if sealed {
 		return true, 0, nil
 	}
-	last := s.off
+	// A torn frame reaches no further than its header says, if that survived, and
+	// no further than any frame can.
+	last, reach := s.off, s.off+frameHeaderLen+pad(maxPayload)
 	for off := s.off; off < s.limit; off += frameAlign {
 		b, err := s.peek(off, min(frameHeaderLen, s.limit-off))
 		if err != nil {
@@ -214,11 +217,16 @@ func (l *Log) scanTail() (sealed bool, torn int64, err error) {
 			continue
 		}
 		h, reason := parseHeader(b, s.seg.seed)
-		own := off == s.off && h.first == s.next && reason == ""
-		if reason != badHeaderSum && !own {
+		if off == s.off && h.first == s.next && reason == "" {
+			reach = off + h.size()
+		} else if reason != badHeaderSum {
 			bad.Reason += fmt.Sprintf("; a frame of position %d follows at offset %d, so this is no torn write", h.first, off)
 			return false, 0, bad
 		}
+	}
+	if last > reach {
+		bad.Reason += fmt.Sprintf("; there are bytes up to offset %d, so this is no torn write", last)
+		return false, 0, bad
 	}
 	return false, last - s.off, nil
 }

@@ -46,6 +46,9 @@ func parseSegmentName(name string) (Position, bool) {
 	return Position(n), ok && err == nil && n > 0 && segmentName(Position(n)) == name
 }
 
+// fits says whether a frame of n bytes and the seal fit from off on.
+func (s *segment) fits(off, n int64) bool { return off+n+frameHeaderLen <= s.size }
+
 func (s *segment) name() string { return segmentName(s.first) }
 
 func (s *segment) header() []byte {
@@ -72,6 +75,8 @@ func parseSegmentHeader(b []byte) (s *segment, reason string) {
 		return nil, fmt.Sprintf("no segment header of a known version, which begins with %q", segmentMagic)
 	case !bytes.Equal(s.header(), b):
 		return nil, "segment header checksum mismatch"
+	case s.first == 0 || s.prev >= s.first || s.size%frameAlign != 0:
+		return nil, fmt.Sprintf("segment header with first %d, previous %d, size %d", s.first, s.prev, s.size)
 	}
 	return s, ""
 }
@@ -113,9 +118,8 @@ func (l *Log) readSegment(name string, first Position, write bool) (*segment, fi
 
 // makeSegment makes the file that begins at first under a temporary name, reserved
 // and durable. Whatever fails here has left the journal as it was.
-func (l *Log) makeSegment(first, prev Position, need int64) (*segment, file, error) {
-	s := &segment{first: first, prev: prev, id: l.id}
-	s.size = pad(max(l.o.SegmentBytes, segmentHeaderLen+need+frameHeaderLen))
+func (l *Log) makeSegment(first, prev Position) (*segment, file, error) {
+	s := &segment{first: first, prev: prev, id: l.id, size: pad(l.o.SegmentBytes)}
 	temp := filepath.Join(l.dir, s.name()+tempSuffix)
 	f, err := l.fs.create(temp)
 	if err != nil {
