@@ -149,7 +149,32 @@ func (t Time) Sub(u Time) time.Duration { return time.Duration(t-u) * time.Milli
 // String gives RFC 3339 in UTC, with milliseconds only where there are any.
 func (t Time) String() string { return string(t.Append(nil)) }
 
-// Append appends String to dst.
+// Append appends String to dst. Years have four digits: what lies outside 0 to
+// 9999 is cut to that range.
 func (t Time) Append(dst []byte) []byte {
-	return t.Time().AppendFormat(dst, "2006-01-02T15:04:05.999Z07:00")
+	const first, last = -62_167_219_200_000, 253_402_300_799_999
+	at := min(max(t, first), last).Time()
+	year, month, day := at.Date()
+	hour, minute, second := at.Clock()
+	dst = appendDigits(dst, year, 1000)
+	dst = appendDigits(append(dst, '-'), int(month), 10)
+	dst = appendDigits(append(dst, '-'), day, 10)
+	dst = appendDigits(append(dst, 'T'), hour, 10)
+	dst = appendDigits(append(dst, ':'), minute, 10)
+	dst = appendDigits(append(dst, ':'), second, 10)
+	if ms := at.Nanosecond() / 1_000_000; ms != 0 {
+		dst = appendDigits(append(dst, '.'), ms, 100)
+		for dst[len(dst)-1] == '0' {
+			dst = dst[:len(dst)-1]
+		}
+	}
+	return append(dst, 'Z')
+}
+
+// appendDigits appends v with leading zeros, unit being the weight of its first digit.
+func appendDigits(dst []byte, v, unit int) []byte {
+	for ; unit > 0; unit /= 10 {
+		dst = append(dst, byte('0'+v/unit%10))
+	}
+	return dst
 }

@@ -18,6 +18,10 @@ const maxKeys = 48
 type Key struct {
 	Form  string
 	Value func(*Event) string // "" when absent or without a normal form
+
+	// Exactly one of these is set; they give Value without allocating.
+	field  func(*Event) *string
+	derive func(dst []byte, e *Event) []byte
 }
 
 // Keys lists the forms whose pseudonyms a record keeps: every Identifier field,
@@ -28,15 +32,33 @@ func keys() []Key {
 	var all []Key
 	for _, f := range Fields {
 		if f.Class == Identifier {
-			all = append(all, Key{f.Path, func(e *Event) string { return *f.Text(e) }})
+			all = append(all, Key{
+				Form:  f.Path,
+				Value: func(e *Event) string { return *f.Text(e) },
+				field: f.Text,
+			})
 		}
 	}
-	all = append(all,
-		Key{"network(device.ip)", func(e *Event) string { return Network(e.Device.IP) }},
-		Key{"email(customer.email)", func(e *Event) string { return Email(e.Customer.Email) }},
-		Key{"domain(customer.email)", func(e *Event) string { return Domain(e.Customer.Email) }},
-		Key{"phone(customer.phone)", func(e *Event) string { return Phone(e.Customer.Phone) }},
-	)
+	derived := func(form string, field func(*Event) *string, normal func([]byte, string) []byte) {
+		derive := func(dst []byte, e *Event) []byte {
+			if s := *field(e); s != "" {
+				return normal(dst, s)
+			}
+			return dst
+		}
+		all = append(all, Key{
+			Form:   form,
+			Value:  func(e *Event) string { return string(derive(nil, e)) },
+			derive: derive,
+		})
+	}
+	ip := func(e *Event) *string { return &e.Device.IP }
+	email := func(e *Event) *string { return &e.Customer.Email }
+	phone := func(e *Event) *string { return &e.Customer.Phone }
+	derived("network(device.ip)", ip, appendNetwork)
+	derived("email(customer.email)", email, appendEmail)
+	derived("domain(customer.email)", email, appendDomain)
+	derived("phone(customer.phone)", phone, appendPhone)
 	if len(all) > maxKeys {
 		panic(fmt.Sprintf("risk: %d key forms, room for %d", len(all), maxKeys))
 	}

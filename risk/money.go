@@ -116,13 +116,13 @@ func (m Money) Convert(rate float64, currency string) (Money, bool) {
 	return Money{Minor: int64(minor), Currency: currency}, true
 }
 
-func allDigits(s string) bool {
+func allDigits[T string | []byte](s T) bool {
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {
 			return false
 		}
 	}
-	return s != ""
+	return len(s) > 0
 }
 
 func clip(s string) string {
@@ -140,24 +140,25 @@ func Exponent(currency string) int {
 	if len(currency) != 3 {
 		return -1
 	}
-	if e, ok := exponents[currency]; ok {
-		return e
+	a, b, c := currency[0]-'A', currency[1]-'A', currency[2]-'A'
+	if a > 25 || b > 25 || c > 25 {
+		return -1
 	}
-	return -1
+	return int(exponents[int(a)*676+int(b)*26+int(c)]) - 1
 }
 
-// exponents follows ISO 4217's list one (active currencies).
-var exponents = func() map[string]int {
-	m := map[string]int{}
-	for exp, codes := range map[int]string{
+// exponents holds the decimals of ISO 4217's list one (active currencies) plus
+// one, by the code's letters.
+var exponents = func() (t [26 * 26 * 26]uint8) {
+	for exp, codes := range [...]string{
 		0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF",
 		2: "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG",
 		3: "BHD IQD JOD KWD LYD OMR TND",
 		4: "CLF UYW",
 	} {
 		for code := range strings.FieldsSeq(codes) {
-			m[code] = exp
+			t[int(code[0]-'A')*676+int(code[1]-'A')*26+int(code[2]-'A')] = uint8(exp) + 1
 		}
 	}
-	return m
+	return t
 }()

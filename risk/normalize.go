@@ -7,10 +7,27 @@ import (
 
 // Network gives the network an address belongs to: its /24 for IPv4 (also when
 // mapped into IPv6), its /64 for IPv6; "" for what is no address.
-func Network(ip string) string {
+func Network(ip string) string { return string(appendNetwork(nil, ip)) }
+
+// Email gives an address in the form in which two spellings of one mailbox are
+// equal: lower case, without a plus tag, and without dots where the provider
+// ignores them. "" for what is no address.
+func Email(s string) string { return string(appendEmail(nil, s)) }
+
+// Domain gives the lower-case domain of an e-mail address, "" without one.
+func Domain(s string) string { return string(appendDomain(nil, s)) }
+
+// Phone gives a number as "+" and its digits when it is written internationally
+// ("+44 (0)20 7946 0958", "0044…"), else its digits alone; "" for fewer than five.
+func Phone(s string) string { return string(appendPhone(nil, s)) }
+
+// The append forms exist for pseudonyms: they add nothing to dst for what has no
+// normal form, and allocate nothing.
+
+func appendNetwork(dst []byte, ip string) []byte {
 	a, err := netip.ParseAddr(ip)
 	if err != nil {
-		return ""
+		return dst
 	}
 	a = a.Unmap().WithZone("")
 	bits := 64
@@ -19,70 +36,74 @@ func Network(ip string) string {
 	}
 	p, err := a.Prefix(bits)
 	if err != nil {
-		return ""
+		return dst
 	}
-	return p.String()
+	return p.AppendTo(dst)
 }
 
-// Email gives an address in the form in which two spellings of one mailbox are
-// equal: lower case, without a plus tag, and without dots where the provider
-// ignores them. "" for what is no address.
-func Email(s string) string {
+func appendEmail(dst []byte, s string) []byte {
 	local, domain, ok := cutEmail(s)
 	if !ok {
-		return ""
+		return dst
 	}
 	local, _, _ = strings.Cut(local, "+")
 	if domain == "googlemail.com" {
 		domain = "gmail.com"
 	}
-	if domain == "gmail.com" {
-		local = strings.ReplaceAll(local, ".", "")
+	start := len(dst)
+	for i := range len(local) {
+		if local[i] != '.' || domain != "gmail.com" {
+			dst = append(dst, local[i])
+		}
 	}
-	if local == "" {
-		return ""
+	if len(dst) == start {
+		return dst
 	}
-	return local + "@" + domain
+	return append(append(dst, '@'), domain...)
 }
 
-// Domain gives the lower-case domain of an e-mail address, "" without one.
-func Domain(s string) string {
+func appendDomain(dst []byte, s string) []byte {
 	_, domain, _ := cutEmail(s)
-	return domain
+	return append(dst, domain...)
 }
 
 func cutEmail(s string) (local, domain string, ok bool) {
 	s = strings.ToLower(strings.TrimSpace(s))
 	at := strings.LastIndexByte(s, '@')
-	if at < 1 || !strings.Contains(s[at+1:], ".") || strings.ContainsAny(s, " \t\r\n") {
+	if at < 1 || strings.ContainsAny(s, " \t\r\n") {
 		return "", "", false
 	}
-	return s[:at], strings.TrimSuffix(s[at+1:], "."), true
+	local, domain = s[:at], strings.TrimSuffix(s[at+1:], ".")
+	if dot := strings.IndexByte(domain, '.'); dot < 1 {
+		return "", "", false
+	}
+	return local, domain, true
 }
 
-// Phone gives a number as "+" and its digits when it is written internationally
-// ("+44 20 7946 0958", "0044…"), else its digits alone; "" for fewer than five.
-func Phone(s string) string {
-	s = strings.TrimSpace(s)
-	plus := strings.HasPrefix(s, "+")
-	var digits []byte
-	for i := range len(s) {
+func appendPhone(dst []byte, s string) []byte {
+	s = strings.TrimLeft(strings.TrimSpace(s), "(")
+	s, international := strings.CutPrefix(s, "+")
+	if !international {
+		s, international = strings.CutPrefix(s, "00")
+	}
+	start := len(dst)
+	if international {
+		dst = append(dst, '+')
+	}
+	digits := 0
+	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
-		case c >= '0' && c <= '9':
-			digits = append(digits, c)
-		case strings.IndexByte(" -().+/", c) < 0:
-			return ""
+		case international && strings.HasPrefix(s[i:], "(0)"):
+			i += 2 // the trunk prefix, dialled only at home
+		case isDigit(c):
+			dst = append(dst, c)
+			digits++
+		case strings.IndexByte(" -()./", c) < 0:
+			return dst[:start]
 		}
 	}
-	out := string(digits)
-	if rest, ok := strings.CutPrefix(out, "00"); ok && !plus {
-		out, plus = rest, true
+	if digits < 5 {
+		return dst[:start]
 	}
-	if len(out) < 5 {
-		return ""
-	}
-	if plus {
-		return "+" + out
-	}
-	return out
+	return dst
 }

@@ -20,11 +20,14 @@ type Record struct {
 	// Content is a keyed digest of the canonical known fields, after tokenising
 	// and before facts: equal content, equal digest. It is keyed so that an
 	// erased personal part cannot be guessed from it.
-	Content  Digest
-	Event    Event
-	IDs      IDs
-	Facts    Facts
-	Warnings []Warning // of intake; Decide appends its own to the decision, not here
+	Content Digest
+	Event   Event
+	IDs     IDs
+	Facts   Facts
+	// ObserveOnly is set for an event that feeds features and asks for no
+	// decision, whatever its type.
+	ObserveOnly bool
+	Warnings    []Warning // of intake; Decide appends its own to the decision, not here
 	// Erased is set on reading when the personal part has been deleted.
 	Erased bool
 }
