@@ -281,7 +281,7 @@ func normal(kind, value string) (key, why string) {
 	switch kind {
 	case "country":
 		key = strings.ToUpper(value)
-		ok = countries[key]
+		ok = risk.CountryCode(key) != ""
 	case "ip":
 		var addr netip.Addr
 		addr, err := netip.ParseAddr(value)
@@ -354,7 +354,7 @@ func normalNumber(value string) (key, why string) {
 	return strconv.FormatFloat(n+0, 'g', -1, 64), "" // n+0: there is one zero
 }
 
-// isCardNumber reports whether s can be a card number: 12 to 19 digits whose
+// isCardNumber reports whether s can be a card number: 13 to 19 digits whose
 // check digit is right.
 func isCardNumber(s string) bool {
 	sum, n := 0, 0
@@ -375,7 +375,7 @@ func isCardNumber(s string) bool {
 		sum += d
 		n++
 	}
-	return n >= 12 && n <= 19 && sum%10 == 0
+	return n >= 13 && n <= 19 && sum%10 == 0
 }
 
 func article(kind string) string {
