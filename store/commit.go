@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -265,14 +267,26 @@ func (s *Store) prunable() int {
 	return n
 }
 
-// measure reads the tables' highest version and size.
+// measure reads the tables' size and highest version. When that has risen, a
+// memory table has become a table.
 func (s *Store) measure() {
 	var size float64
+	before := s.durable
 	for _, t := range s.db.Tables() {
 		s.durable = max(s.durable, t.MaxVersion)
 		size += float64(t.OnDiskSize)
 	}
 	s.o.Metrics.size.Set(size)
+	if s.durable == before {
+		return
+	}
+	n, _ := slices.BinarySearchFunc(s.kept, s.durable+1, func(w written, v uint64) int { return cmp.Compare(w.version, v) })
+	if n == 0 {
+		return
+	}
+	if err := s.reach(s.kept[n-1].number); err != nil {
+		s.o.Logger.Warn("the reached transaction can not be noted", "err", err)
+	}
 }
 
 func (k kind) String() string {

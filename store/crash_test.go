@@ -17,7 +17,9 @@ import (
 type history struct {
 	o      oracle
 	random *rand.Rand
-	after  []oracle // by position
+	after  []oracle // by position, or empty if forgetful
+	at     uint64   // position of the last one
+	forget bool
 }
 
 func newHistory(seed uint64) *history {
@@ -26,7 +28,8 @@ func newHistory(seed uint64) *history {
 
 // next makes a checkpoint of about n bytes that also deletes and replaces.
 func (h *history) next(n int) *Checkpoint {
-	c := &Checkpoint{Position: uint64(len(h.after)), State: fmt.Appendf(nil, "state %d", len(h.after))}
+	h.at++
+	c := &Checkpoint{Position: h.at, State: fmt.Appendf(nil, "state %d", h.at)}
 	copy(c.Digest[:], c.State)
 	used := map[string]bool{}
 	for n > 0 {
@@ -49,8 +52,18 @@ func (h *history) next(n int) *Checkpoint {
 		c.Puts = append(c.Puts, h.o.put(space, key, string(value)))
 		n -= 60 + len(value)
 	}
-	h.after = append(h.after, maps.Clone(h.o))
+	if !h.forget {
+		h.after = append(h.after, maps.Clone(h.o))
+	}
 	return c
+}
+
+// any makes a checkpoint of any size: mostly small, now and then a staged one.
+func (h *history) any() *Checkpoint {
+	if h.random.IntN(10) == 0 {
+		return h.next(200 << 10)
+	}
+	return h.next(h.random.IntN(30 << 10))
 }
 
 // check says whether the store shows one whole checkpoint, at least as new as

@@ -37,7 +37,8 @@ func Open(dir string, o Options) (_ *Store, err error) {
 	s := &Store{dir: dir, o: o, lock: lock}
 	defer func() {
 		if err != nil {
-			s.shut()
+			s.closeBadger()
+			lock.Close()
 			if c, ok := errors.AsType[*CorruptError](err); ok {
 				c.Dir = dir
 			}
@@ -54,7 +55,7 @@ func Open(dir string, o Options) (_ *Store, err error) {
 	if free < o.Reserve {
 		return nil, fmt.Errorf("%w: %s has %d MiB free, opening needs %d MiB", ErrNoSpace, dir, free>>20, o.Reserve>>20)
 	}
-	if err := checkFormat(dir, o.MemTable); err != nil {
+	if s.format, err = readFormat(dir, o.MemTable); err != nil {
 		return nil, err
 	}
 	if err := verifyTables(dir, o.Logger); err != nil {
@@ -63,10 +64,10 @@ func Open(dir string, o Options) (_ *Store, err error) {
 	if s.db, err = openBadger(badgerOptions(dir, o.MemTable, o.Logger)); err != nil {
 		return nil, err
 	}
-	s.measure()
 	if err := s.recover(); err != nil {
 		return nil, err
 	}
+	s.measure()
 	s.o.Metrics.position.Set(float64(s.last.position))
 	return s, nil
 }
@@ -102,21 +103,31 @@ const (
 	formatVersion = 1
 )
 
-// formatLine ends in its own checksum, so that no flipped digit is believed.
-func formatLine(version int, memTable int64) string {
-	text := fmt.Sprintf("sluice-store %d memtable %d", version, memTable)
+// format is what the FORMAT file says of a directory.
+type format struct {
+	version  int
+	memTable int64
+	// reached is a transaction that is in a synced table, so that it can not be
+	// lost by a crash. A manifest that lost its end makes Badger delete the tables
+	// it no longer names and show an older state; this tells.
+	reached uint64
+}
+
+// line ends in its own checksum, so that no flipped digit is believed.
+func (f format) line() string {
+	text := fmt.Sprintf("sluice-store %d memtable %d reached %d", f.version, f.memTable, f.reached)
 	return fmt.Sprintf("%s crc32c %08x\n", text, crc32.Checksum([]byte(text), castagnoli))
 }
 
-// checkFormat compares the directory's format with ours, or writes it if the
+// readFormat compares the directory's format with ours, or writes it if the
 // directory is new. It also refuses a directory whose MANIFEST is gone: Badger
 // would take it for a new one and delete every table.
-func checkFormat(dir string, memTable int64) error {
+func readFormat(dir string, memTable int64) (f format, err error) {
 	path := filepath.Join(dir, formatFile)
 	data, err := os.ReadFile(path)
 	entries, dirErr := os.ReadDir(dir)
 	if dirErr != nil {
-		return fmt.Errorf("store: %w", dirErr)
+		return f, fmt.Errorf("store: %w", dirErr)
 	}
 	var manifest, content bool
 	for _, e := range entries {
@@ -128,30 +139,43 @@ func checkFormat(dir string, memTable int64) error {
 		}
 	}
 	if content && !manifest {
-		return &CorruptError{What: "MANIFEST is missing beside tables or logs"}
+		return f, &CorruptError{What: "MANIFEST is missing beside tables or logs"}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if manifest {
-			return &CorruptError{What: "FORMAT is missing beside MANIFEST"}
+			return f, &CorruptError{What: "FORMAT is missing beside MANIFEST"}
 		}
-		return writeSynced(path, formatLine(formatVersion, memTable))
+		f = format{version: formatVersion, memTable: memTable}
+		return f, writeSynced(path, f.line())
 	}
 	if err != nil {
-		return fmt.Errorf("store: %w", err)
+		return f, fmt.Errorf("store: %w", err)
 	}
-	var version int
-	var size int64
 	var crc uint32
-	_, err = fmt.Sscanf(string(data), "sluice-store %d memtable %d crc32c %x\n", &version, &size, &crc)
-	if err != nil || string(data) != formatLine(version, size) {
-		return &CorruptError{What: "FORMAT is damaged"}
+	_, err = fmt.Sscanf(string(data), "sluice-store %d memtable %d reached %d crc32c %x\n", &f.version, &f.memTable, &f.reached, &crc)
+	if err != nil || string(data) != f.line() {
+		return f, &CorruptError{What: "FORMAT is damaged"}
 	}
-	if version != formatVersion {
-		return fmt.Errorf("store: %s has format %d, this program knows %d", dir, version, formatVersion)
+	if f.version != formatVersion {
+		return f, fmt.Errorf("store: %s has format %d, this program knows %d", dir, f.version, formatVersion)
 	}
-	if size != memTable {
-		return fmt.Errorf("store: %s was made with a memory table of %d bytes, not %d", dir, size, memTable)
+	if f.memTable != memTable {
+		return f, fmt.Errorf("store: %s was made with a memory table of %d bytes, not %d", dir, f.memTable, memTable)
 	}
+	return f, nil
+}
+
+// reach notes in FORMAT that a transaction can not be lost any more.
+func (s *Store) reach(number uint64) error {
+	if number <= s.format.reached {
+		return nil
+	}
+	next := s.format
+	next.reached = number
+	if err := writeSynced(filepath.Join(s.dir, formatFile), next.line()); err != nil {
+		return err
+	}
+	s.format = next
 	return nil
 }
 
@@ -339,6 +363,10 @@ func (s *Store) readSequence() error {
 	})
 	if err != nil {
 		return err
+	}
+	if newest.number < s.format.reached {
+		return &CorruptError{What: fmt.Sprintf("transactions %d to %d are missing, they were in synced tables: the manifest or a table was lost",
+			newest.number+1, s.format.reached)}
 	}
 	if newest.number == 0 {
 		return s.mustBeEmpty()

@@ -101,6 +101,7 @@ type Store struct {
 	seq    sequence  // of the newest transaction
 	kept   []written // sequence records on disk, ascending
 	last   header
+	format format
 	// durable is the highest version known to be in a table; see prunable.
 	durable uint64
 }
@@ -288,17 +289,25 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
-	return s.shut()
+	if err := s.closeBadger(); err != nil {
+		return errors.Join(err, s.lock.Close())
+	}
+	// Badger has made tables of all it held.
+	return errors.Join(s.reach(s.seq.number), s.lock.Close())
 }
 
-func (s *Store) shut() error {
-	var errs []error
+func (s *Store) closeBadger() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = errors.New("store: close: panic: " + plain(r))
+		}
+	}()
 	if s.db != nil {
 		if err := s.db.Close(); err != nil {
-			errs = append(errs, errors.New("store: close: "+plain(err)))
+			return errors.New("store: close: " + plain(err))
 		}
 	}
-	return errors.Join(append(errs, s.lock.Close())...)
+	return nil
 }
 
 func (s *Store) corrupt(space Space, key []byte, what string) error {

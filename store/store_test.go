@@ -45,7 +45,8 @@ func copyDir(t testing.TB, from string) string {
 	fingerprint := func() string {
 		names, _ := filepath.Glob(filepath.Join(from, "*"))
 		manifest, _ := os.ReadFile(filepath.Join(from, "MANIFEST"))
-		return strings.Join(names, "\n") + string(manifest)
+		format, _ := os.ReadFile(filepath.Join(from, formatFile))
+		return strings.Join(names, "\n") + string(manifest) + string(format)
 	}
 	for {
 		to := t.TempDir()
@@ -266,7 +267,8 @@ func TestOpenRefuses(t *testing.T) {
 	corrupt(edit("MANIFEST", remove), "MANIFEST is missing")
 	corrupt(edit("FORMAT", remove), "FORMAT is missing")
 	corrupt(edit("FORMAT", func(b []byte) []byte { return bytes.Replace(b, []byte("1048576"), []byte("2048576"), 1) }), "FORMAT is damaged")
-	f(edit("FORMAT", func([]byte) []byte { return []byte(formatLine(2, smallestMemTable)) }), small(), "format 2, this program knows 1")
+	f(edit("FORMAT", func([]byte) []byte { return []byte(format{version: 2, memTable: smallestMemTable}.line()) }), small(), "format 2, this program knows 1")
+	corrupt(edit("MANIFEST", func(b []byte) []byte { return b[:len(b)-9] }), "are missing, they were in synced tables")
 	tables, _ := filepath.Glob(filepath.Join(dir, "*.sst"))
 	name := filepath.Base(tables[0])
 	corrupt(edit(name, remove), "table "+name)
