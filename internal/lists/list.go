@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/gaissmai/bart"
 
@@ -60,43 +61,40 @@ func (l *List) Owner() string { return l.owner }
 func (l *List) ReviewBy() risk.Time { return l.reviewBy }
 
 // Contains reports whether value is on the list for an event of the given time.
-// A value that is none of the list's type is not on it.
+// The value is in the normal form of the list's type, which is what expressions
+// look up: risk.Email, risk.Phone, a lower-case domain, an upper-case country, a
+// name as Load's normalName gives it; others as they are. A network is on a list
+// of networks when one of them covers it. A value that is none of the type is not
+// on the list.
 func (l *List) Contains(value string, at risk.Time) bool {
 	var until risk.Time
 	var ok bool
-	// The buffer stays on the stack because every call below is direct: looking up
-	// string(b) in a map makes no copy.
-	var buf [160]byte
-	b := buf[:0]
 	switch l.kind {
 	case "ip", "cidr":
-		addr, err := netip.ParseAddr(value)
-		if err != nil {
-			return false
-		}
-		until, ok = l.nets.Lookup(addr.Unmap().WithZone(""))
-		return ok && at < until
+		until, ok = l.network(value)
 	case "number":
 		n, err := strconv.ParseFloat(value, 64)
 		if err != nil {
 			return false
 		}
 		until, ok = l.numbers[n]
-		return ok && at < until
-	case "country":
-		b = appendUpper(b, value)
-	case "email":
-		b = appendEmail(b, value)
-	case "email_domain":
-		b = appendDomain(b, value)
-	case "phone":
-		b = appendPhone(b, value)
-	case "name":
-		b = appendName(b, value)
-	default: // id, card, device: as written
+	default:
 		until, ok = l.texts[value]
-		return ok && at < until
 	}
-	until, ok = l.texts[string(b)]
 	return ok && at < until
+}
+
+func (l *List) network(value string) (risk.Time, bool) {
+	if strings.IndexByte(value, '/') >= 0 {
+		prefix, err := netip.ParsePrefix(value)
+		if err != nil {
+			return 0, false
+		}
+		return l.nets.LookupPrefix(prefix)
+	}
+	addr, err := netip.ParseAddr(value)
+	if err != nil {
+		return 0, false
+	}
+	return l.nets.Lookup(addr.Unmap().WithZone(""))
 }

@@ -65,6 +65,8 @@ type loader struct {
 	diags diag.List
 	first map[string]diag.Span // where an item's normal form first stood
 	wide  []network            // of ip and cidr lists, until all are known
+
+	normalName func(string) string
 }
 
 type network struct {
@@ -73,11 +75,12 @@ type network struct {
 }
 
 // Load compiles the list in file, whose bytes are src; a CSV file that it names
-// is taken from files. With any diagnostic the list is a stand-in of that name
+// is taken from files. normalName brings the items of a list of names to the form
+// in which names are looked up, "" for what is no name. With any diagnostic the list is a stand-in of that name
 // and type, so that what reads it can still be checked; it must not be used.
-func Load(file string, src []byte, files diag.Files) (*List, diag.List) {
+func Load(file string, src []byte, files diag.Files, normalName func(string) string) (*List, diag.List) {
 	var s spec
-	l := &loader{list: &List{}, first: map[string]diag.Span{}}
+	l := &loader{list: &List{}, normalName: normalName, first: map[string]diag.Span{}}
 	l.diags = diag.Decode(file, src, &s)
 	l.list.name, l.list.at, l.list.kind = s.List.Value, s.List.Span, s.Type.Value
 	l.list.sources = []string{file}
@@ -181,7 +184,7 @@ func nearestFile(name, csv string, files diag.Files) string {
 func (l *loader) add(value string, at diag.Span, added, expires diag.Text) {
 	until := l.dates(added, expires)
 	value = strings.TrimSpace(value)
-	key, why := normal(l.list.kind, value)
+	key, why := l.normal(value)
 	if why != "" {
 		help := helpFor(l.list.kind)
 		if l.list.kind == "card" && isCardNumber(value) {
@@ -270,7 +273,8 @@ func isName(s string) bool {
 
 // normal gives the form of an item under which it is looked up, or what is wrong
 // with it.
-func normal(kind, value string) (key, why string) {
+func (l *loader) normal(value string) (key, why string) {
+	kind := l.list.kind
 	if value == "" {
 		return "", "the item is empty"
 	}
@@ -292,16 +296,16 @@ func normal(kind, value string) (key, why string) {
 	case "cidr":
 		return normalNetwork(value)
 	case "email":
-		key = string(appendEmail(nil, value))
+		key = risk.Email(value)
 		ok = key != ""
 	case "email_domain":
-		key = string(appendDomain(nil, value))
-		ok = !strings.ContainsAny(value, "@ /") && strings.Contains(strings.Trim(key, "."), ".")
+		key = strings.TrimSuffix(strings.ToLower(value), ".")
+		ok = risk.Domain("a@"+value) == key && !strings.ContainsAny(value, "@/")
 	case "phone":
-		key = string(appendPhone(nil, value))
+		key = risk.Phone(value)
 		ok = key != ""
 	case "name":
-		key = string(appendName(nil, value))
+		key = l.normalName(value)
 		ok = key != ""
 	case "number":
 		return normalNumber(value)
