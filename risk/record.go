@@ -30,13 +30,14 @@ type Record struct {
 	Warnings    []Warning // of intake; Decide appends its own to the decision, not here
 	// Erased is set on reading when the personal part has been deleted.
 	Erased bool
+	sealed Digest // of the personal part that was erased
 }
 
 // Source is where in Kafka a record was read. The zero Source is HTTP or a file.
 type Source struct {
-	Topic     string
-	Partition int32
-	Offset    int64
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"`
 }
 
 // IsZero reports whether the record came from no topic.
