@@ -241,14 +241,17 @@ func (m *memFS) killed() *memFS {
 	return out
 }
 
-// cut is the disk after a power cut: of what was not synced, any sectors and the
-// first few changes of names may have got there.
+// cut is the disk after a power cut: of what was not synced, any sectors and any
+// changes of names may have got there.
 func (m *memFS) cut(rng *rand.Rand) *memFS {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	names := maps.Clone(m.onDisk)
-	for _, f := range m.pending[:rng.IntN(len(m.pending)+1)] {
-		f(names)
+	first := rng.IntN(len(m.pending) + 1)
+	for i, f := range m.pending { // the first few, and any of the others
+		if i < first || rng.IntN(4) == 0 {
+			f(names)
+		}
 	}
 	out := newMemFS()
 	for _, path := range slices.Sorted(maps.Keys(names)) {

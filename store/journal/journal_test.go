@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -242,13 +243,16 @@ func TestWait(t *testing.T) {
 	}
 	extend(t, l, rand.New(rand.NewPCG(2, 2)), 8)
 	wg.Wait()
-	failed := make(chan error, 1)
-	go func() { failed <- l.Wait(t.Context(), 100) }()
-	l.fs.(*memFS).setFault(func(op, _ string, _ int64, n int) (int, error) { return n, errors.New("EIO") })
-	l.Append(batch(9, 1))
-	if err := <-failed; !errors.Is(err, ErrFailed) {
-		t.Errorf("Wait on a failed log = %v, want ErrFailed", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		failed := make(chan error, 1)
+		go func() { failed <- l.Wait(t.Context(), 100) }()
+		synctest.Wait()
+		l.fs.(*memFS).setFault(func(op, _ string, _ int64, n int) (int, error) { return n, errors.New("EIO") })
+		l.Append(batch(9, 1))
+		if err := <-failed; !errors.Is(err, ErrFailed) {
+			t.Errorf("Wait on a failed log = %v, want ErrFailed", err)
+		}
+	})
 }
 
 func TestReadWhileWriting(t *testing.T) {
