@@ -1,0 +1,155 @@
+package expression
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/sluice-risk/sluice/internal/diag"
+	"github.com/sluice-risk/sluice/risk"
+)
+
+// function is one entry of the allow-list. Exactly one implementation is set; has,
+// len, min and max have their own checks and closures.
+type function struct {
+	usage string
+	takes []Kind
+	gives Kind
+	sort  string // of the text it gives
+
+	text    func(string) string              // "" has no value
+	measure func(string, string) float64     // two texts
+	number  func(float64) float64            // one number
+	since   float64                          // milliseconds in its unit of time
+	place   func(a, b, c, d float64) float64 // NaN: not a coordinate
+}
+
+var functions map[string]*function
+
+func init() {
+	text, number := []Kind{Text}, []Kind{Number}
+	functions = map[string]*function{
+		"has":           {usage: "has(name)"},
+		"len":           {usage: "len(text)", takes: text, gives: Number},
+		"min":           {usage: "min(a, b)", takes: number, gives: Number},
+		"max":           {usage: "max(a, b)", takes: number, gives: Number},
+		"abs":           {usage: "abs(x)", takes: number, gives: Number, number: abs},
+		"round":         {usage: "round(x)", takes: number, gives: Number, number: round},
+		"km":            {usage: "km(lat1, lon1, lat2, lon2)", takes: []Kind{Number, Number, Number, Number}, gives: Number, place: km},
+		"hours_since":   {usage: "hours_since(time)", takes: []Kind{Time}, gives: Number, since: float64(hour)},
+		"days_since":    {usage: "days_since(time)", takes: []Kind{Time}, gives: Number, since: float64(day)},
+		"lower":         {usage: "lower(text)", takes: text, gives: Text, text: strings.ToLower},
+		"upper":         {usage: "upper(text)", takes: text, gives: Text, text: strings.ToUpper},
+		"network":       {usage: "network(ip)", takes: text, gives: Text, sort: "network", text: risk.Network},
+		"email":         {usage: "email(text)", takes: text, gives: Text, sort: "email", text: risk.Email},
+		"domain":        {usage: "domain(email)", takes: text, gives: Text, sort: "domain", text: risk.Domain},
+		"phone":         {usage: "phone(text)", takes: text, gives: Text, sort: "phone", text: risk.Phone},
+		"name":          {usage: "name(text)", takes: text, gives: Text, sort: "name", text: NormalName},
+		"address":       {usage: "address(text)", takes: text, gives: Text, text: NormalAddress},
+		"text_distance": {usage: "text_distance(a, b)", takes: []Kind{Text, Text}, gives: Number, measure: textDistance},
+	}
+}
+
+func (c *checker) call(called string, args []ast.Node, at int) *node {
+	f := functions[called]
+	end := at + 1
+	if end < len(c.tokens) && c.match[end] > 0 {
+		end = c.match[end]
+	}
+	if f == nil {
+		help := ""
+		if near, ok := diag.Nearest(called, slices.Collect(maps.Keys(functions))); ok {
+			help = fmt.Sprintf("did you mean %s?", functions[near].usage)
+		}
+		c.span(codeFunction, at, at, fmt.Sprintf("unknown function `%s`", called), "not a function of expressions", help)
+		c.all(args)
+		return nil
+	}
+	if called == "has" || called == "len" {
+		if n, done := c.ofName(called, args, at, end); done {
+			return n
+		}
+	}
+	kids, ok := c.all(args)
+	if called == "min" || called == "max" {
+		return c.extreme(called, kids, ok, at, end)
+	}
+	if len(kids) != len(f.takes) {
+		c.span(codeArguments, at, end, fmt.Sprintf("`%s` takes %d arguments, not %d", called, len(f.takes), len(kids)), "", "write "+f.usage)
+		return nil
+	}
+	for i, kid := range kids {
+		ok = c.takes(kid, f.takes[i], called) && ok
+	}
+	if !ok {
+		return nil
+	}
+	n := node{op: opCall, kind: f.gives, sign: called, sort: f.sort, kids: kids}
+	if called == "abs" || called == "round" {
+		n.money = kids[0].money
+	}
+	if called == "lower" || called == "upper" {
+		n.sort = kids[0].sort
+	}
+	return c.make(n, at, end)
+}
+
+// ofName handles has(name) and len(array), whose argument is not read as a value.
+func (c *checker) ofName(called string, args []ast.Node, at, end int) (n *node, done bool) {
+	path, first, isPath := "", 0, false
+	if len(args) == 1 {
+		switch a := args[0].(type) {
+		case *ast.IdentifierNode:
+			path, first, isPath = a.Value, c.tokenAt(a.Location().From), true
+		case *ast.MemberNode:
+			path, first, isPath = c.member(a)
+		}
+	}
+	if !isPath {
+		if called == "len" {
+			return nil, false
+		}
+		c.span(codeArguments, at, end, "`has` takes one name", "", "write has(name)")
+		c.all(args)
+		return nil, true
+	}
+	if called == "len" {
+		if known := c.env.name(path); known == nil || known.length == nil {
+			return nil, false
+		}
+	}
+	last := c.tokenAt(args[0].Location().From)
+	found := c.find(path, first, last)
+	if found == nil {
+		return nil, true
+	}
+	if called == "len" {
+		return c.make(node{op: opLength, kind: Number, sign: called, name: found}, at, end), true
+	}
+	return c.make(node{op: opHas, kind: Bool, sign: called, text: path, name: found}, at, end), true
+}
+
+func (c *checker) extreme(called string, kids []*node, ok bool, at, end int) *node {
+	if len(kids) < 2 {
+		c.span(codeArguments, at, end, fmt.Sprintf("`%s` takes two or more numbers", called), "", "write "+functions[called].usage)
+		return nil
+	}
+	for _, kid := range kids {
+		ok = c.takes(kid, Number, called) && ok
+	}
+	if !ok {
+		return nil
+	}
+	n := node{op: opCall, kind: Number, sign: called, kids: kids}
+	for _, kid := range kids {
+		if n.money == "" {
+			n.money = kid.money
+		}
+	}
+	for _, kid := range kids {
+		c.tooFine(n.money, kid)
+	}
+	return c.make(n, at, end)
+}
