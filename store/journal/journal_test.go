@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -380,5 +381,27 @@ func TestVerifyFindsWhatOpenDoesNotScan(t *testing.T) {
 	defer cancel()
 	if err := l.Verify(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Verify = %v, want DeadlineExceeded", err)
+	}
+}
+
+// The bytes of docs/format-journal.md: whoever changes them changes the magic too.
+func TestFormat(t *testing.T) {
+	seg := &segment{first: 1, size: 64 << 20, id: [16]byte([]byte("0123456789abcdef"))}
+	got := seg.header()
+	enc, err := newEncoder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, h := enc.payload([][]byte{[]byte("hello"), {}})
+	h.first, h.decided, h.digest = 3, 2, [32]byte([]byte("a rolling digest, of 32 bytes..."))
+	got = append(got, putFrame(payload, &h, seg.seed)...)
+	seal := header{first: 5, flags: flagSeal}
+	got = append(got, putFrame(make([]byte, frameHeaderLen), &seal, seg.seed)...)
+	want, err := os.ReadFile("testdata/segment.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dump := hex.Dump(got); dump != string(want) {
+		t.Errorf("segment bytes are\n%s\nwant\n%s", dump, want)
 	}
 }
