@@ -18,8 +18,9 @@ var (
 	// ErrFailed: a write or sync failed, and what is on the disk is unknown. The
 	// Log takes no more appends; restart and recover. A failed sync is never
 	// tried again: the kernel may have dropped the pages and report success.
-	ErrFailed   = errors.New("journal: failed, restart to recover")
-	ErrTooLarge = errors.New("journal: batch refused")
+	ErrFailed = errors.New("journal: failed, restart to recover")
+	// ErrRefused: the batch is beyond a bound or contradicts itself.
+	ErrRefused  = errors.New("journal: batch refused")
 	ErrReadOnly = errors.New("journal: opened read-only")
 	ErrClosed   = errors.New("journal: closed")
 )

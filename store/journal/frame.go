@@ -143,15 +143,15 @@ func checkFrame(frame []byte) string {
 
 func checkBatch(b *Batch) error {
 	if n := len(b.Records); n == 0 || n > MaxBatchRecords {
-		return fmt.Errorf("%w: %d records, want 1 to %d", ErrTooLarge, n, MaxBatchRecords)
+		return fmt.Errorf("%w: %d records, want 1 to %d", ErrRefused, n, MaxBatchRecords)
 	}
 	total := 0
 	for i, r := range b.Records {
 		if len(r) > MaxRecordBytes {
-			return fmt.Errorf("%w: record %d has %d bytes, at most %d", ErrTooLarge, i, len(r), MaxRecordBytes)
+			return fmt.Errorf("%w: record %d has %d bytes, at most %d", ErrRefused, i, len(r), MaxRecordBytes)
 		}
 		if total += len(r); total > MaxBatchBytes {
-			return fmt.Errorf("%w: more than %d bytes in %d records", ErrTooLarge, MaxBatchBytes, len(b.Records))
+			return fmt.Errorf("%w: more than %d bytes in %d records", ErrRefused, MaxBatchBytes, len(b.Records))
 		}
 	}
 	return nil

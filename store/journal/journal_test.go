@@ -179,8 +179,8 @@ func TestAppendRefuses(t *testing.T) {
 		"too many":        {Records: make([][]byte, MaxBatchRecords+1)},
 		"decided in here": {Records: [][]byte{{1}}, Decided: 1},
 	} {
-		if _, err := l.Append(b); !errors.Is(err, ErrTooLarge) {
-			t.Errorf("%s: Append = %v, want ErrTooLarge", name, err)
+		if _, err := l.Append(b); !errors.Is(err, ErrRefused) {
+			t.Errorf("%s: Append = %v, want ErrRefused", name, err)
 		}
 	}
 	if l.End() != 0 {
@@ -190,8 +190,8 @@ func TestAppendRefuses(t *testing.T) {
 	for _, first := range []Position{1, 2} { // into an empty segment, into another
 		noise := make([]byte, 4000)
 		rand.NewChaCha8([32]byte{}).Read(noise)
-		if _, err := small.Append(&Batch{Records: [][]byte{noise}}); !errors.Is(err, ErrTooLarge) {
-			t.Errorf("Append of 4000 bytes to a 4 KiB segment = %v, want ErrTooLarge", err)
+		if _, err := small.Append(&Batch{Records: [][]byte{noise}}); !errors.Is(err, ErrRefused) {
+			t.Errorf("Append of 4000 bytes to a 4 KiB segment = %v, want ErrRefused", err)
 		}
 		if got, err := small.Append(&Batch{Records: [][]byte{noise[:3880]}}); err != nil || got != first {
 			t.Errorf("Append of 3880 bytes = %d, %v", got, err)

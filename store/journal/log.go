@@ -102,11 +102,11 @@ func (l *Log) Append(b *Batch) (Position, error) {
 		return 0, err
 	}
 	if b.Decided >= l.next {
-		return 0, fmt.Errorf("%w: decided %d is not before its first position %d", ErrTooLarge, b.Decided, l.next)
+		return 0, fmt.Errorf("%w: decided %d is not before its first position %d", ErrRefused, b.Decided, l.next)
 	}
 	full := !l.active.fits(l.off, h.size())
 	if fresh := (&segment{size: l.o.SegmentBytes}); full && (l.next == l.active.first || !fresh.fits(segmentHeaderLen, h.size())) {
-		return 0, fmt.Errorf("%w: a frame of %d bytes does not fit an empty segment of %d", ErrTooLarge, h.size(), l.o.SegmentBytes)
+		return 0, fmt.Errorf("%w: a frame of %d bytes does not fit an empty segment of %d", ErrRefused, h.size(), l.o.SegmentBytes)
 	}
 	if err := l.clearMarker(); err != nil {
 		return 0, err
