@@ -92,7 +92,7 @@ type CompileOptions struct {
 // Compile checks an expression and builds its program. The list holds every
 // mistake found; the program is nil unless it is empty.
 func (e *Env) Compile(src diag.Text, want Kind, o CompileOptions) (*Program, diag.List) {
-	c := &checker{env: e, src: src, options: o, runes: []rune(src.Value), reads: map[string]bool{}}
+	c := &checker{env: e, src: src, options: o, reads: map[string]bool{}}
 	root := c.check()
 	if root != nil && root.kind != want {
 		c.at(codeResult, root, fmt.Sprintf("expression gives a %s; a %s is needed here", root.kind, want), root.kind.String(), "")
@@ -336,13 +336,19 @@ func (c *checker) takes(n *node, kind Kind, who string) bool {
 	switch {
 	case n.kind == Time && kind == Number:
 		help = fmt.Sprintf("write hours_since(%s) or days_since(%s)", n.source, n.source)
-	case n.kind == Text && kind == Number && n.op == opText:
+	case kind == Number && quoted(n):
 		help = "write the number without quotes"
 	case kind == Bool:
 		help = "write a comparison"
 	}
 	c.at(codeKind, n, fmt.Sprintf("`%s` takes a %s, not a %s", who, kind, n.kind), n.kind.String(), help)
 	return false
+}
+
+// quoted tells whether a literal is a number in quotes.
+func quoted(n *node) bool {
+	_, err := strconv.ParseFloat(n.text, 64)
+	return n.op == opText && err == nil
 }
 
 func (c *checker) unary(n *ast.UnaryNode, at int) *node {

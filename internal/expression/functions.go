@@ -77,7 +77,7 @@ func (c *checker) call(called string, args []ast.Node, at int) *node {
 		return c.extreme(called, kids, ok, at, end)
 	}
 	if len(kids) != len(f.takes) {
-		c.span(codeArguments, at, end, fmt.Sprintf("`%s` takes %d arguments, not %d", called, len(f.takes), len(kids)), "", "write "+f.usage)
+		c.span(codeArguments, at, end, fmt.Sprintf("wrong number of arguments for `%s`: %d, not %d", called, len(f.takes), len(kids)), "", "write "+f.usage)
 		return nil
 	}
 	for i, kid := range kids {

@@ -85,7 +85,7 @@ func (c *checker) compare(sign string, a, b *node, first, last int) *node {
 			help = fmt.Sprintf("write hours_since(%s) or days_since(%s)", a.source, a.source)
 		case b.kind == Time && a.kind == Number:
 			help = fmt.Sprintf("write hours_since(%s) or days_since(%s)", b.source, b.source)
-		case a.kind == Number && b.op == opText, b.kind == Number && a.op == opText:
+		case a.kind == Number && quoted(b), b.kind == Number && quoted(a):
 			help = "write the number without quotes"
 		}
 		c.at(codeKind, out, fmt.Sprintf("a %s is compared with a %s", a.kind, b.kind), "", help)
@@ -265,6 +265,6 @@ func (c *checker) fits(a *node, list List, path string, first, last int) bool {
 	if slices.Contains(listTypes[list.Type()], asked) {
 		return true
 	}
-	c.span(codeList, first, last, fmt.Sprintf("`%s` is a list of type %s; `%s` is a %s", path, list.Type(), a.source, asked), "is never found there", "")
+	c.span(codeList, first, last, fmt.Sprintf("`%s` (%s) is looked up in `%s`, a list of type %s", a.source, asked, path, list.Type()), "is never found there", "")
 	return false
 }

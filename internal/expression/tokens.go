@@ -19,6 +19,8 @@ const (
 	maxSource = 4 << 10
 	maxDepth  = 64
 	maxNodes  = 500
+
+	maxMistakes = 50 // told of one expression
 )
 
 // allowed operators. Whatever else the lexer knows is refused by name.
@@ -43,7 +45,10 @@ func (c *checker) scan() bool {
 	src := c.src.Value
 	switch {
 	case len(src) > maxSource:
-		c.report(codeBounds, 0, 1, fmt.Sprintf("expression of %d bytes; at most %d", len(src), maxSource), "", "move parts of it to expr: features")
+		c.list.Add(diag.Diagnostic{
+			Code: codeBounds, Message: fmt.Sprintf("expression of %d bytes; at most %d", len(src), maxSource),
+			Help: "move parts of it to expr: features", Span: c.src.Span,
+		})
 		return false
 	case !utf8.ValidString(src):
 		c.report(codeSyntax, 0, 1, "expression is not valid UTF-8", "", "")
@@ -52,6 +57,7 @@ func (c *checker) scan() bool {
 		c.report(codeSyntax, 0, 1, "expression is empty", "", "")
 		return false
 	}
+	c.runes = []rune(src)
 	l := lexer.New()
 	l.Reset(file.NewSource(src))
 	for {
@@ -128,7 +134,7 @@ func (c *checker) looseNames() {
 		case is(i, lexer.Operator, "let") && is(i+1, lexer.Identifier, ""):
 			own[c.tokens[i+1].Value] = true
 			i++
-		case !is(i, lexer.Identifier, "") || braces > 0 || is(i-1, lexer.Operator, "."):
+		case !is(i, lexer.Identifier, "") || braces > 0 || is(i-1, lexer.Operator, ".") || is(i-1, lexer.Operator, "?."):
 		default:
 			first, path := i, c.tokens[i].Value
 			for is(i+1, lexer.Operator, ".") && is(i+2, lexer.Identifier, "") {
@@ -188,6 +194,9 @@ func (c *checker) textOf(first, last int) string {
 
 // report adds a mistake once: a chained comparison holds its middle twice.
 func (c *checker) report(code string, from, width int, message, label, help string) {
+	if len(c.list) == maxMistakes {
+		return
+	}
 	d := diag.Diagnostic{Code: code, Message: message, Label: label, Help: help, Span: c.src.At(from, width)}
 	for _, known := range c.list {
 		if known == d {
