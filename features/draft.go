@@ -1,0 +1,354 @@
+package features
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sluice-risk/sluice/internal/diag"
+	"github.com/sluice-risk/sluice/internal/expression"
+	"github.com/sluice-risk/sluice/risk"
+)
+
+// draft is a feature that counts something, before the slots are laid out.
+type draft struct {
+	feature  int
+	entity   int
+	slot     slot
+	observes []int // keys
+	events   []string
+	where    int // in Set.wheres, -1 without
+	operand  int // in Set.operands, -1 without
+	column   uint64
+}
+
+func (l *loader) features(specs diag.Map[featureSpec]) {
+	s := l.set
+	s.features = make([]feature, len(specs))
+	taken := l.env.With() // of a child, so that the caller's names stay
+	for i, spec := range specs {
+		f := &s.features[i]
+		f.slot = -1
+		f.info = Info{Name: spec.Key.Value, At: spec.Key.Span}
+		s.names = append(s.names, f.info.Name)
+		s.index[f.info.Name] = i
+		if !spec.Value.bad {
+			f.info.Derived = spec.Value.kind.Value == "expr"
+			if !f.info.Derived {
+				l.aggregate(i, &spec.Value)
+			}
+		}
+		if !nameForm.MatchString(f.info.Name) {
+			l.mistake(spec.Key, codeName, nameHelp, "`%s` is no name for a feature", f.info.Name)
+		} else if err := taken.Define(variable(f, i)); err != nil {
+			l.mistake(spec.Key, codeName, "choose another name", "%s", strings.TrimPrefix(err.Error(), "expression: "))
+		}
+	}
+	var formulas []int
+	for i, spec := range specs {
+		if s.features[i].info.Derived {
+			l.formula(i, spec.Value.expr, taken)
+			formulas = append(formulas, i)
+		}
+	}
+	l.sortFormulas(formulas)
+}
+
+func (l *loader) formula(i int, src diag.Text, env *expression.Env) {
+	program, list := env.Compile(src, expression.Number, expression.CompileOptions{Pseudonymous: true})
+	l.pseudonymous(list)
+	if len(list) > 0 || program == nil {
+		return
+	}
+	f := &l.set.features[i]
+	f.program = program
+	for _, name := range program.Reads() {
+		if r, ok := l.set.index[name]; ok {
+			f.reads = append(f.reads, r)
+		}
+	}
+}
+
+func (l *loader) aggregate(i int, spec *featureSpec) {
+	s, p := l.set, &spec.params
+	f := &s.features[i]
+	agg := aggregateNamed(spec.kind.Value)
+	d := draft{feature: i, entity: -1, where: -1, operand: -1}
+	d.slot.agg = agg
+	f.info.Aggregate = agg.name
+
+	l.by(f, &d, &p.By)
+	window := l.window(f, &d, p)
+	switch p.Current.Value {
+	case "", "include":
+	case "exclude":
+		d.slot.exclude = true
+	default:
+		l.mistake(p.Current, codeAggregate, "`exclude` leaves the event itself out; without it, it is counted", "current is `%s`, want include or exclude", p.Current.Value)
+	}
+	for i, t := range p.Events {
+		switch {
+		case t.Value == "":
+			l.mistake(t, codeEvents, "", "an event type is empty")
+		case slices.Contains(d.events, t.Value):
+			l.mistake(p.Events[i], codeEvents, "", "event type `%s` stands here twice", t.Value)
+		default:
+			d.events = append(d.events, t.Value)
+		}
+	}
+	if p.Events != nil && len(p.Events) == 0 {
+		l.mistake(spec.kind, codeEvents, "without `events`, all types but label are counted", "`events` is empty, so nothing would be counted")
+	}
+	if p.Where.Value != "" {
+		d.where = l.where(p.Where)
+	}
+	if agg.of == noOperand {
+		if p.Of.Value != "" {
+			l.mistake(p.Of, codeOperand, "leave `of` out; to count different values use distinct", "%s takes no `of`", agg.name)
+		}
+	} else if p.Of.Value == "" {
+		l.mistake(spec.kind, codeOperand, "for example of: amount.base", "%s needs `of`", agg.name)
+	} else {
+		d.operand = l.operand(p.Of, agg)
+	}
+	if len(l.list) > 0 || d.entity < 0 {
+		return // no set will come of it
+	}
+
+	where, of := "", ""
+	if d.where >= 0 {
+		where = s.wheres[d.where].program.Source()
+	}
+	if d.operand >= 0 {
+		o := &s.operands[d.operand]
+		of = o.source()
+		d.column = hashText(seedText, of)
+		if agg.money && o.kind == moneyColumn {
+			f.money = o.money()
+		}
+	}
+	events := slices.Sorted(slices.Values(d.events))
+	var keys, observes []string
+	for _, k := range s.entities[d.entity].keys {
+		keys = append(keys, s.keys[k].form)
+	}
+	for _, k := range d.observes {
+		observes = append(observes, s.keys[k].form)
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %q %q %q %q %q %q %d %d %v", s.entities[d.entity].name, keys, observes,
+		agg.name, of, where, events, window, d.slot.delay, d.slot.exclude)
+	h.Sum(d.slot.def[:0])
+	d.slot.entity = d.entity
+	l.drafts = append(l.drafts, d)
+}
+
+func (l *loader) window(f *feature, d *draft, p *paramsSpec) risk.Time {
+	f.info.Window = "life"
+	if t := p.Window.Text; t.Value != "" && t.Value != "life" {
+		w, ok := parseDuration(t.Value)
+		if !ok || w < minWindow || w > maxWindow {
+			l.mistake(t, codeWindow, durationHelp, "window is `%s`, want %s to %s, or life", t.Value, short(minWindow), short(maxWindow))
+		}
+		d.slot.window = risk.Time(w.Milliseconds())
+		f.info.Window = t.Value
+	}
+	if t := p.Delay; t.Value != "" {
+		w, ok := parseDuration(t.Value)
+		if !ok || w > maxWindow {
+			l.mistake(t, codeWindow, durationHelp, "delay is `%s`, want 0s to %s", t.Value, short(maxWindow))
+		}
+		d.slot.delay = risk.Time(w.Milliseconds())
+		f.info.Delay = t.Value
+	}
+	return d.slot.window
+}
+
+// by finds the entity, the keys by which events are counted, and the one that is
+// read.
+func (l *loader) by(f *feature, d *draft, b *bySpec) {
+	s := l.set
+	name := b.name
+	if b.read.Value != "" {
+		name = b.entity
+		if name.Value == "" {
+			l.byKeys(f, d, b)
+			return
+		}
+	}
+	if name.Value == "" {
+		return // reported when it was decoded
+	}
+	e, ok := l.entityAt[name.Value]
+	if !ok {
+		l.unknownEntity(name)
+		return
+	}
+	def := &s.entities[e]
+	if b.read.Value != "" {
+		l.bind(f, d, b, e)
+		return
+	}
+	switch {
+	case len(def.keys) > 1:
+		l.mistake(name, codeBy, fmt.Sprintf("write by: {entity: %s, read: %s}", def.name, s.keys[def.keys[0]].form),
+			"entity `%s` has several keys, and it is not said which is read", def.name)
+	case len(def.keys) == 1:
+		d.entity, d.observes, f.key = e, def.keys, def.keys[0]
+		f.info.Entity = def.name
+	}
+}
+
+// byKeys finds the entity by its keys.
+func (l *loader) byKeys(f *feature, d *draft, b *bySpec) {
+	found := -1
+	for e := range l.set.entities {
+		if l.keyOf(e, b.read) < 0 || b.observe.Value != "" && l.keyOf(e, b.observe) < 0 {
+			continue
+		}
+		if found >= 0 {
+			l.mistake(b.read, codeBy, "add entity: to say which is meant", "`%s` is a key of entity `%s` and of `%s`",
+				b.read.Value, l.set.entities[found].name, l.set.entities[e].name)
+			return
+		}
+		found = e
+	}
+	if found >= 0 {
+		l.bind(f, d, b, found)
+		return
+	}
+	for _, k := range []diag.Text{b.observe, b.read} {
+		if k.Value != "" && !slices.ContainsFunc(l.set.keys, func(o key) bool { return o.form == form(k) }) {
+			l.mistake(k, codeBy, "observe and read are keys that stand under entities", "`%s` is no entity's key", k.Value)
+			return
+		}
+	}
+	l.mistake(b.read, codeBy, "an entity with both has keys: ["+b.observe.Value+", "+b.read.Value+"]", "no entity has both keys `%s` and `%s`", b.observe.Value, b.read.Value)
+}
+
+func (l *loader) keyOf(entity int, t diag.Text) int {
+	for _, k := range l.set.entities[entity].keys {
+		if l.set.keys[k].form == form(t) {
+			return k
+		}
+	}
+	return -1
+}
+
+func (l *loader) bind(f *feature, d *draft, b *bySpec, e int) {
+	def := &l.set.entities[e]
+	d.observes = def.keys
+	for _, t := range []diag.Text{b.observe, b.read} {
+		if t.Value == "" {
+			continue
+		}
+		k := l.keyOf(e, t)
+		if k < 0 {
+			l.mistake(t, codeBy, "", "`%s` is no key of entity `%s`", t.Value, def.name)
+			return
+		}
+		if f.key = k; t == b.observe {
+			d.observes = []int{k}
+		}
+	}
+	d.entity, f.info.Entity = e, def.name
+}
+
+func (l *loader) unknownEntity(name diag.Text) {
+	var known []string
+	for e := range l.set.entities {
+		known = append(known, l.set.entities[e].name)
+	}
+	help := "declare it under entities"
+	if near, ok := diag.Nearest(name.Value, known); ok {
+		help = fmt.Sprintf("did you mean `%s`?", near)
+	}
+	l.mistake(name, codeBy, help, "unknown entity `%s`", name.Value)
+}
+
+// where compiles a condition; equal ones are evaluated once.
+func (l *loader) where(t diag.Text) int {
+	program, list := l.env.Compile(t, expression.Bool, expression.CompileOptions{Pseudonymous: true})
+	l.pseudonymous(list)
+	if len(list) > 0 || program == nil {
+		return -1
+	}
+	same := func(w where) bool { return w.program.Source() == program.Source() }
+	if i := slices.IndexFunc(l.set.wheres, same); i >= 0 {
+		return i
+	}
+	l.set.wheres = append(l.set.wheres, where{program: program})
+	return len(l.set.wheres) - 1
+}
+
+// operand compiles an `of`; equal ones are evaluated once.
+func (l *loader) operand(t diag.Text, agg *aggregate) int {
+	o := operandProgram{identifier: -1}
+	if k := risk.KeyIndex(form(t)); k >= 0 {
+		if agg.of != anyOperand {
+			l.mistake(t, codeOperand, "of: takes a number here, such as amount.base", "%s takes a number, `%s` is an identifier", agg.name, t.Value)
+			return -1
+		}
+		o.identifier, o.kind = k, hashColumn
+	} else {
+		program, list := l.operandProgram(t, agg)
+		l.pseudonymous(list)
+		if len(list) > 0 || program == nil {
+			return -1
+		}
+		o.program = program
+		o.kind = hashColumn
+		if program.Kind() == expression.Number {
+			o.kind = numberColumn
+			if m := program.Money(); m != "" {
+				o.asMoney(m)
+			}
+		}
+	}
+	same := func(p operandProgram) bool { return p.source() == o.source() }
+	if i := slices.IndexFunc(l.set.operands, same); i >= 0 {
+		return i
+	}
+	l.set.operands = append(l.set.operands, o)
+	return len(l.set.operands) - 1
+}
+
+// operandProgram compiles an `of` as a number, or as a text where that will do.
+func (l *loader) operandProgram(t diag.Text, agg *aggregate) (*expression.Program, diag.List) {
+	only := expression.CompileOptions{Pseudonymous: true}
+	if agg.of == anyOperand {
+		if program, list := l.env.Compile(t, expression.Text, only); len(list) == 0 {
+			return program, nil
+		}
+	}
+	return l.env.Compile(t, expression.Number, only)
+}
+
+func (o *operandProgram) asMoney(currency string) {
+	o.kind = moneyColumn
+	if currency != "*" {
+		o.decimals = max(risk.Exponent(currency), 0)
+		return
+	}
+	o.decimals = mixedDecimals
+	o.currency = func(e *risk.Event) string { return e.Amount.Currency }
+	if reads := o.program.Reads(); slices.Contains(reads, "settlement.amount") && !slices.Contains(reads, "amount.value") {
+		o.currency = func(e *risk.Event) string { return e.Settlement.Amount.Currency }
+	}
+}
+
+func (o *operandProgram) money() string {
+	if o.kind != moneyColumn {
+		return ""
+	}
+	return o.program.Money()
+}
+
+// source identifies what is computed and how it is kept.
+func (o *operandProgram) source() string {
+	if o.identifier >= 0 {
+		return "id " + risk.Keys[o.identifier].Form
+	}
+	return fmt.Sprintf("%s %s %s", o.program.Kind(), o.program.Money(), o.program.Source())
+}

@@ -1,0 +1,201 @@
+package features
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/sluice-risk/sluice/internal/expression"
+	"github.com/sluice-risk/sluice/risk"
+)
+
+// Touch is an entity in a role, stable across releases. The touches of an event
+// are what a later label about it needs.
+type Touch struct {
+	Role uint32 // hash of the entity's name and the form of its key
+	ID   [16]byte
+}
+
+// Prepared is what one event means to the features, before any state is read. It
+// is a pure function of the record and may be reused for the next event.
+type Prepared struct {
+	set      *Set
+	ids      []entityID // by key; zero: absent
+	touches  []Touch
+	recalled []recalled
+	mask     []uint64 // over all slots: those that count the event
+	values   []uint64 // by operand
+
+	hit []int // by key, for State.Observe
+	buf []byte
+}
+
+type recalled struct {
+	key int
+	id  entityID
+}
+
+// Prepare computes p for rec. It sets the scope's record and time, at which the
+// expressions of rules are then evaluated too.
+func (s *Set) Prepare(rec *risk.Record, scope *expression.Scope, p *Prepared) {
+	scope.Record = rec
+	scope.At, _ = Clamp(rec.Event.Time, rec.Arrival)
+	p.set = s
+	p.recalled, p.touches = p.recalled[:0], p.touches[:0]
+	p.ids, p.hit = resize(p.ids, len(s.keys)), resize(p.hit, len(s.keys))
+	for k := range s.keys {
+		p.ids[k] = s.identify(k, rec, scope, p)
+		if p.ids[k] != (entityID{}) {
+			p.touches = append(p.touches, Touch{s.keys[k].role, p.ids[k]})
+		}
+	}
+
+	counted, known := s.types[rec.Event.Type]
+	if !known {
+		counted = s.others
+	}
+	p.mask = append(p.mask[:0], counted...)
+	for i := range s.wheres {
+		w := &s.wheres[i]
+		if !meets(p.mask, w.users) {
+			continue
+		}
+		// A condition that cannot be told does not hold: the event is not counted.
+		if ok, fault := w.program.Bool(scope); !ok || fault != (expression.Fault{}) {
+			without(p.mask, w.users)
+		}
+	}
+	p.values = resize(p.values, len(s.operands))
+	for i := range s.operands {
+		o := &s.operands[i]
+		p.values[i] = 0
+		if !meets(p.mask, o.users) {
+			continue
+		}
+		v, ok := o.value(rec, scope)
+		if !ok {
+			without(p.mask, o.users)
+		}
+		p.values[i] = v
+	}
+}
+
+// Touches gives the entities of the event itself, valid until p is used again.
+func (p *Prepared) Touches() []Touch { return p.touches }
+
+// Recall adds the entities of the event that this one names: it counts for them
+// too, at its own time, and they stand in for those that it lacks itself. Roles
+// that the set does not know are passed over.
+func (p *Prepared) Recall(touches []Touch) {
+	for _, t := range touches {
+		if k, ok := p.set.roles[t.Role]; ok && t.ID != (entityID{}) {
+			p.recalled = append(p.recalled, recalled{k, t.ID})
+		}
+	}
+}
+
+func meets(mask, users []uint64) bool {
+	for i, u := range users {
+		if mask[i]&u != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func without(mask, users []uint64) {
+	for i, u := range users {
+		mask[i] &^= u
+	}
+}
+
+// Seeds are constant: ids and hashes are stored, and decide what is equal.
+const (
+	seedLow  = 0x736c7569_63656964
+	seedHigh = 0x9e3779b9_7f4a7c15
+	seedText = 0x74657874_76616c75
+)
+
+// identify gives the id of the entity that key k names: a hash over tenant,
+// entity and the parts of the key, in which identifiers are pseudonyms. Without
+// one of its parts there is no entity. Sender and receiver accounts are the same
+// entity when they are the same account, so the form is not hashed.
+func (s *Set) identify(k int, rec *risk.Record, scope *expression.Scope, p *Prepared) (id entityID) {
+	key := &s.keys[k]
+	b := binary.LittleEndian.AppendUint64(p.buf[:0], s.entities[key.entity].hash)
+	b = binary.AppendUvarint(b, uint64(len(rec.Tenant)))
+	b = append(b, rec.Tenant...)
+	for i := range key.parts {
+		part := &key.parts[i]
+		if part.identifier >= 0 {
+			if rec.IDs[part.identifier].IsZero() {
+				return entityID{}
+			}
+			b = append(b, 0)
+			b = append(b, rec.IDs[part.identifier][:]...)
+			continue
+		}
+		text, fault := part.program.Text(scope)
+		if fault != (expression.Fault{}) || text == "" {
+			return entityID{}
+		}
+		b = append(b, 1)
+		b = binary.AppendUvarint(b, uint64(len(text)))
+		b = append(b, text...)
+	}
+	p.buf = b
+	var d xxhash.Digest
+	d.ResetWithSeed(seedLow)
+	d.Write(b)
+	binary.BigEndian.PutUint64(id[:8], d.Sum64())
+	d.ResetWithSeed(seedHigh)
+	d.Write(b)
+	binary.BigEndian.PutUint64(id[8:], max(d.Sum64(), 1)) // zero is no entity
+	return id
+}
+
+// value gives the 64 bits that a column keeps of an event.
+func (o *operandProgram) value(rec *risk.Record, scope *expression.Scope) (uint64, bool) {
+	switch {
+	case o.identifier >= 0:
+		id := &rec.IDs[o.identifier]
+		return binary.LittleEndian.Uint64(id[:]), !id.IsZero()
+	case o.kind == hashColumn:
+		text, fault := o.program.Text(scope)
+		if fault != (expression.Fault{}) || text == "" {
+			return 0, false
+		}
+		return hashText(seedText, text), true
+	}
+	v, fault := o.program.Number(scope)
+	if fault != (expression.Fault{}) || math.IsNaN(v) || math.Abs(v) >= maxNumber {
+		return 0, false
+	}
+	if o.kind == numberColumn {
+		return math.Float64bits(v + 0), true // -0 is 0
+	}
+	// Majors are the float64 nearest to a decimal of at most 15 digits, so the
+	// product is nearest to the integer that it stands for.
+	decimals := o.decimals
+	if o.currency != nil {
+		decimals = max(risk.Exponent(o.currency(&rec.Event)), 0)
+	}
+	minor := math.RoundToEven(v * powers[decimals])
+	if math.Abs(minor) >= maxNumber/powers[o.decimals-decimals] {
+		return 0, false
+	}
+	return uint64(int64(minor) * int64(powers[o.decimals-decimals])), true
+}
+
+// powers are the scales of money; currencies have at most 4 decimals.
+var powers = [...]float64{1, 10, 100, 1000, 10_000}
+
+const mixedDecimals = 4 // of money of the event's own currency
+
+func hashText(seed uint64, text string) uint64 {
+	var d xxhash.Digest
+	d.ResetWithSeed(seed)
+	d.WriteString(text)
+	return d.Sum64()
+}

@@ -1,0 +1,276 @@
+package features
+
+import (
+	"time"
+
+	"github.com/sluice-risk/sluice/risk"
+)
+
+// State is the only thing here that changes: the events that the entities of a
+// cell remember. One goroutine owns it.
+type State struct {
+	set      *Set
+	entities map[entityID]*entity
+	all      []*entity
+	hand     int // of the sweep over all
+
+	started   bool
+	watermark risk.Time // newest event time
+	floor     risk.Time // oldest event time that is still accepted; never falls
+
+	numbers []tenure // of the set's slots
+	layouts layouts
+	partial partials
+
+	dirty      []*entity
+	dirtyBytes int
+	gone       map[string]uint64 // stored keys to delete, with their sums
+
+	busy    int
+	scratch tally
+	hits    []hit
+	masks   []uint64
+	values  []uint64
+}
+
+// tenure says since when a slot is counted, and under which number. A feature
+// that leaves a release and comes back in a later one gets a new number, so that
+// what it counted before is not taken for its past.
+type tenure struct {
+	number  uint32
+	since   risk.Time
+	genesis bool // since the journal's first event
+}
+
+// Timing is where an event falls in time.
+type Timing struct {
+	At      risk.Time // the event's time, clamped
+	Future  bool      // it was clamped
+	TooLate bool      // decided, but not counted
+}
+
+// Vector is the value of every feature for one event.
+type Vector struct {
+	Values  []float64      // in the order of Set.Names; NaN is missing
+	Partial []risk.Partial // shared: do not change; nil when all are complete
+}
+
+// Ahead is how far an event's time may lie after its arrival.
+const Ahead = 5 * time.Minute
+
+// Clamp gives the time that an event is taken to have, and whether it had to be
+// pulled back.
+func Clamp(at, arrival risk.Time) (risk.Time, bool) {
+	if most := arrival.Add(Ahead); at > most {
+		return most, true
+	}
+	return at, false
+}
+
+// NewState gives the state before the first event of a journal.
+func NewState(set *Set) *State {
+	st := &State{entities: map[entityID]*entity{}, gone: map[string]uint64{}, busy: busyWindow}
+	st.Activate(set)
+	return st
+}
+
+// Watermark gives the newest event time seen, zero before the first event.
+func (st *State) Watermark() risk.Time { return st.watermark }
+
+// hit is an entity that the event touches.
+type hit struct {
+	id     entityID
+	def    int
+	entity *entity
+	mask   []uint64 // of the slots that count the event
+}
+
+// Observe takes one event into the state and reads every feature for it. A
+// window includes the event itself, so that "the fifth today" is true of the
+// fifth; features with `current: exclude` are read before it is counted.
+func (st *State) Observe(p *Prepared, at, arrival risk.Time, v *Vector) Timing {
+	if p.set != st.set {
+		panic("features: event prepared for another release")
+	}
+	t := st.clock(at, arrival)
+	// An instant before the floor cannot be read exactly: what its windows held
+	// may have been dropped. The floor itself can, so that is what is read.
+	now := max(t.At, st.floor)
+	st.find(p)
+
+	set := st.set
+	v.Values = resize(v.Values, len(set.features))
+	for i := range v.Values {
+		v.Values[i] = missing
+	}
+	for k := range set.keys {
+		if i := p.hit[k]; i >= 0 {
+			for _, f := range set.keys[k].before {
+				v.Values[f] = st.read(st.hits[i].entity, set.slotOf(f), now)
+			}
+		}
+	}
+	if !t.TooLate {
+		st.count(p, t.At)
+	}
+	for k := range set.keys {
+		if i := p.hit[k]; i >= 0 {
+			for _, f := range set.keys[k].after {
+				v.Values[f] = st.read(st.hits[i].entity, set.slotOf(f), now)
+			}
+		}
+	}
+	v.Partial = st.partial.at(now)
+	st.sweep()
+	return t
+}
+
+// clock places an event in time and moves the watermark.
+func (st *State) clock(at, arrival risk.Time) (t Timing) {
+	t.At, t.Future = Clamp(at, arrival)
+	lateness := risk.Time(st.set.limits.AllowedLateness.Milliseconds())
+	if !st.started {
+		st.started, st.watermark, st.floor = true, t.At, t.At-lateness
+		for i := range st.numbers {
+			st.numbers[i].since = t.At
+		}
+		st.partial = partialsOf(st.set, st.numbers)
+	}
+	t.TooLate = t.At < st.floor
+	st.watermark = max(st.watermark, t.At)
+	st.floor = max(st.floor, st.watermark-lateness)
+	return t
+}
+
+// find looks up the entities that the event touches: its own, and those of the
+// event that it names. One that it names stands in for one that it lacks.
+func (st *State) find(p *Prepared) {
+	st.hits, st.masks = st.hits[:0], st.masks[:0]
+	for k := range st.set.keys {
+		p.hit[k] = -1
+		if id := p.ids[k]; id != (entityID{}) {
+			p.hit[k] = st.hit(p, k, id)
+		}
+	}
+	for _, r := range p.recalled {
+		if i := st.hit(p, r.key, r.id); p.hit[r.key] < 0 {
+			p.hit[r.key] = i
+		}
+	}
+}
+
+// hit gives the index of an entity in st.hits. An event counts once for an
+// entity, whichever of its keys name it.
+func (st *State) hit(p *Prepared, key int, id entityID) int {
+	k := &st.set.keys[key]
+	def := &st.set.entities[k.entity]
+	found := -1
+	for i := range st.hits {
+		if st.hits[i].id == id {
+			found = i
+			break
+		}
+	}
+	if found < 0 {
+		from := len(st.masks)
+		st.masks = append(st.masks, st.set.none[:def.words]...)
+		e := st.entities[id]
+		if e != nil {
+			st.current(e)
+		}
+		st.hits = append(st.hits, hit{id: id, def: k.entity, entity: e, mask: st.masks[from:len(st.masks):len(st.masks)]})
+		found = len(st.hits) - 1
+	}
+	for i, m := range k.observes {
+		st.hits[found].mask[i] |= p.mask[def.word+i] & m
+	}
+	return found
+}
+
+// count puts the event into the log of every entity of which a feature counts it.
+func (st *State) count(p *Prepared, at risk.Time) {
+	for i := range st.hits {
+		h := &st.hits[i]
+		var any uint64
+		for _, m := range h.mask {
+			any |= m
+		}
+		if any == 0 {
+			continue
+		}
+		def := &st.set.entities[h.def]
+		st.values = st.values[:0]
+		for c := range def.columns {
+			st.values = append(st.values, p.values[def.columns[c].operand])
+		}
+		if h.entity == nil {
+			h.entity = st.add(h.id, st.layouts.now[h.def])
+		}
+		e := h.entity
+		atEnd := e.insert(at, h.mask, st.values, st)
+		if e.run != nil {
+			e.inserted(at, h.mask, st.values, atEnd)
+		}
+	}
+}
+
+func (st *State) add(id entityID, l *layout) *entity {
+	e := &entity{id: id, layout: l, seat: len(st.all), headDirty: true}
+	l.entities++
+	st.entities[id] = e
+	st.all = append(st.all, e)
+	return e
+}
+
+// sweep looks at one entity an event, so that one that nobody touches any more
+// is found and forgotten.
+func (st *State) sweep() {
+	if len(st.all) == 0 {
+		return
+	}
+	if st.hand++; st.hand >= len(st.all) {
+		st.hand = 0
+	}
+	e := st.all[st.hand]
+	if n := len(e.chunks); n > 0 && e.chunks[n-1].last() > st.floor {
+		return
+	}
+	if e.layout.def == nil {
+		now := st.layouts.of(e.layout.entity)
+		if now == nil || !now.shares(e.layout) {
+			st.remove(e)
+			return
+		}
+		if n := len(e.chunks); n > 0 && e.chunks[n-1].last() > st.floor-now.reach {
+			return
+		}
+		st.current(e)
+	}
+	e.run = nil
+	st.expire(e)
+	if len(e.chunks) == 0 && e.folds == nil {
+		st.remove(e)
+	}
+}
+
+func (st *State) remove(e *entity) {
+	for i := range e.chunks {
+		st.forget(e, &e.chunks[i])
+	}
+	st.forgetHead(e)
+	last := len(st.all) - 1
+	st.all[e.seat] = st.all[last]
+	st.all[e.seat].seat = e.seat
+	st.all[last] = nil
+	st.all = st.all[:last]
+	delete(st.entities, e.id)
+	e.layout.entities--
+	e.removed = true
+}
+
+func resize[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}

@@ -1,0 +1,235 @@
+package features
+
+import (
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"math"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/sluice-risk/sluice/internal/expression"
+	"github.com/sluice-risk/sluice/risk"
+)
+
+var secrets = risk.NewSecrets([32]byte{1})
+
+// shrink makes chunks, queues and windows small, so that short tests reach every
+// path, and gives back a function that undoes it.
+func shrink(chunk, lag, wait int) func() {
+	c, l, w, o := chunkEntries, queueLag, queueWait, orderStep
+	chunkEntries, queueLag, queueWait, orderStep = chunk, lag, wait, 2
+	return func() { chunkEntries, queueLag, queueWait, orderStep = c, l, w, o }
+}
+
+// memory is a store that checks what it is told it holds.
+type memory struct {
+	values map[string][]byte
+	sums   map[string]uint64
+	small  []byte
+	errs   []string
+}
+
+func newMemory() *memory { return &memory{values: map[string][]byte{}, sums: map[string]uint64{}} }
+
+func (m *memory) put(key, value []byte, replaces uint64) uint64 {
+	k := string(key)
+	if m.sums[k] != replaces {
+		m.errs = append(m.errs, fmt.Sprintf("put %x replaces %x, stored is %x", key, replaces, m.sums[k]))
+	}
+	if value == nil {
+		if m.sums[k] == 0 {
+			m.errs = append(m.errs, fmt.Sprintf("delete of %x, which is not there", key))
+		}
+		delete(m.values, k)
+		delete(m.sums, k)
+		return 0
+	}
+	if len(value) > maxValue {
+		m.errs = append(m.errs, fmt.Sprintf("value of %d bytes", len(value)))
+	}
+	h := fnv.New64a()
+	h.Write(key)
+	h.Write(value)
+	m.values[k], m.sums[k] = slices.Clone(value), max(h.Sum64(), 1)
+	return m.sums[k]
+}
+
+func (m *memory) restore(set *Set) (*State, error) {
+	st := NewState(set)
+	if err := st.Restore(m.small); err != nil {
+		return nil, err
+	}
+	for _, k := range slices.Sorted(maps.Keys(m.values)) {
+		if err := st.RestoreEntity([]byte(k), m.values[k], m.sums[k]); err != nil {
+			return nil, err
+		}
+	}
+	return st, nil
+}
+
+func draw(t *rapid.T, of ...string) string { return rapid.SampledFrom(of).Draw(t, "of") }
+
+func TestStateAgainstModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		defer shrink(rapid.SampledFrom([]int{2, 4, 9}).Draw(t, "chunk"), 1, 3)()
+		busy := rapid.SampledFrom([]int{0, 3, 1 << 30}).Draw(t, "busy")
+		pickRelease := func() []string {
+			var names []string
+			for _, f := range modelFeatures {
+				if f.formula == nil && rapid.IntRange(0, 3).Draw(t, "in") > 0 {
+					names = append(names, f.name)
+				}
+			}
+			if slices.Contains(names, "card_10m") && slices.Contains(names, "card_life") {
+				names = append([]string{"ratio"}, names...)
+			}
+			return names
+		}
+		names := pickRelease()
+		set := loadRapid(t, modelYAML(names))
+		st, m, disk := NewState(set), &model{}, newMemory()
+		st.busy = busy
+		m.activate(names)
+
+		var p Prepared
+		var v Vector
+		var scope expression.Scope
+		clock := risk.Time(1_700_000_000_000)
+		type past struct {
+			event   *risk.Event
+			touches []Touch
+		}
+		var pasts []past
+		for n := range rapid.IntRange(1, 120).Draw(t, "events") {
+			switch rapid.IntRange(0, 30).Draw(t, "other") {
+			case 0:
+				disk.small = st.Checkpoint(disk.put)
+			case 1:
+				disk.small = st.Checkpoint(disk.put)
+				var err error
+				if st, err = disk.restore(set); err != nil {
+					t.Fatalf("restore: %v", err)
+				}
+				st.busy = busy
+			case 2:
+				names = pickRelease()
+				set = loadRapid(t, modelYAML(names))
+				st.Activate(set)
+				m.activate(names)
+			}
+			clock += risk.Time(rapid.SampledFrom([]int{0, 0, 1, 1000, 60_000, 300_000, 4_000_000}).Draw(t, "step"))
+			rec := &risk.Record{Tenant: draw(t, "a", "a", "a", "b"), Arrival: clock}
+			e := &rec.Event
+			e.ID = fmt.Sprint(n)
+			e.Type = draw(t, "payment.authorization", "payment.authorization", "transfer", "label", "chargeback")
+			e.Time = clock + risk.Time(rapid.SampledFrom([]int{0, 0, 0, 0, -1, -1000, -100_000, -1_800_000, -3_600_000, -5_000_000, 250_000, 400_000}).Draw(t, "skew"))
+			e.Card.Token = draw(t, "", "c1", "c1", "c2")
+			e.Card.BIN = draw(t, "", "411111", "555555")
+			e.Customer.ID = draw(t, "", "u1", "u1", "u2")
+			e.Merchant.ID = draw(t, "", "m1", "m1", "m2")
+			e.Device.IP = draw(t, "", "10.0.0.1", "10.0.0.77", "2001:db8::1")
+			e.Sender.Account = draw(t, "", "a1", "a2")
+			e.Receiver.Account = draw(t, "", "a1", "a2")
+			e.Payment.Method = draw(t, "", "cash", "card")
+			if rapid.Bool().Draw(t, "amount") {
+				e.Amount = risk.Money{Minor: rapid.SampledFrom([]int64{100, 1230, 1230, 99_999_999_999, -5}).Draw(t, "minor"), Currency: "USD"}
+				rec.Facts.Base = e.Amount
+			}
+			if rapid.Bool().Draw(t, "attempt") {
+				e.Payment.Attempt = risk.Number{Value: rapid.SampledFrom([]float64{-2.5, 0, 1, 3, 0.001953125}).Draw(t, "n"), Set: true}
+			}
+			var named *past
+			if e.Type == "label" || e.Type == "chargeback" {
+				e.Label.Kind = draw(t, "fraud", "genuine", "early_warning", "other")
+				if e.Type == "chargeback" {
+					e.Label.Kind, e.Label.Reason = "chargeback", "fraud"
+				}
+				if same := slices.DeleteFunc(slices.Clone(pasts), func(p past) bool { return p.event.Payment.ID != rec.Tenant }); len(same) > 0 {
+					named = &same[rapid.IntRange(0, len(same)-1).Draw(t, "named")]
+					e.Label.Event = named.event.ID
+				}
+			}
+			e.Payment.ID = rec.Tenant // for the test's own use
+			rec.IDs = secrets.IDs(e)
+
+			set.Prepare(rec, &scope, &p)
+			if named == nil {
+				pasts = append(pasts, past{e, slices.Clone(p.Touches())})
+			} else {
+				p.Recall(named.touches)
+			}
+			tm := st.Observe(&p, e.Time, rec.Arrival, &v)
+			scope.Features = v.Values
+			set.Derive(&scope)
+
+			var also []*risk.Event
+			if named != nil {
+				also = append(also, tenantView(named.event))
+			}
+			mine := *rec
+			mine.Event = *tenantView(e)
+			wantTiming, want, wantPartial := m.observe(&mine, also)
+			if tm != wantTiming {
+				t.Fatalf("event %d: timing %+v, want %+v", n, tm, wantTiming)
+			}
+			for _, name := range names {
+				if f := featureNamed(name); f.formula != nil {
+					want[name] = f.formula(want)
+				}
+				i, _ := set.Index(name)
+				if got := v.Values[i]; math.Float64bits(got) != math.Float64bits(want[name]) && !(math.IsNaN(got) && math.IsNaN(want[name])) {
+					t.Fatalf("event %d at %d: %s = %v, want %v (busy %d)", n, tm.At, name, got, want[name], busy)
+				}
+			}
+			got := map[string]risk.Time{}
+			for _, g := range v.Partial {
+				for _, f := range g.Features {
+					if f != "ratio" {
+						got[f] = g.Since
+					}
+				}
+			}
+			if !maps.Equal(got, wantPartial) {
+				t.Fatalf("event %d: partial %v, want %v", n, got, wantPartial)
+			}
+		}
+		disk.small = st.Checkpoint(disk.put)
+		if len(disk.errs) > 0 {
+			t.Fatalf("store: %v", disk.errs)
+		}
+		if len(st.gone) > 0 || st.Dirty() != 0 {
+			t.Fatalf("after a checkpoint %d keys to delete, %d bytes dirty", len(st.gone), st.Dirty())
+		}
+	})
+}
+
+// tenantView makes entities of two tenants different in the model.
+func tenantView(e *risk.Event) *risk.Event {
+	c := *e
+	for _, s := range []*string{&c.Card.Token, &c.Customer.ID, &c.Merchant.ID, &c.Sender.Account, &c.Receiver.Account} {
+		if *s != "" {
+			*s = e.Payment.ID + "/" + *s
+		}
+	}
+	if c.Device.IP != "" && e.Payment.ID == "b" {
+		c.Device.IP = map[string]string{"10.0.0.1": "11.0.0.1", "10.0.0.77": "11.0.0.77", "2001:db8::1": "2001:dead::1"}[c.Device.IP]
+	}
+	return &c
+}
+
+var loaded = map[string]*Set{}
+
+func loadRapid(t *rapid.T, src string) *Set {
+	if s := loaded[src]; s != nil {
+		return s
+	}
+	set, list := Load("features.yaml", []byte(src), testEnv())
+	if len(list) > 0 {
+		t.Fatalf("Load: %v", list)
+	}
+	loaded[src] = set
+	return set
+}
