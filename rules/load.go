@@ -35,7 +35,9 @@ func Load(files diag.Files) (*Ruleset, diag.List) {
 	l.layout()
 	spec := l.head()
 	l.reasons()
+	sound := len(l.diags)
 	l.names(spec)
+	l.shaky = len(l.diags) > sound || risk.Exponent(l.set.BaseCurrency) < 0
 	l.scenarios(spec)
 	l.rules()
 	if len(l.diags) > 0 {
@@ -56,6 +58,7 @@ type loader struct {
 	texts     map[string]string // public text by reason code
 	noReasons bool              // reasons.yaml could not be read: codes are not checked
 	noHead    bool              // nor could ruleset.yaml: scenarios are not checked
+	shaky     bool              // names have stand-ins: examples would mislead
 	astray    bool              // some rules name no scenario: one without rules is no mistake
 	drafts    []*draft          // in file order
 	ruleFiles []string

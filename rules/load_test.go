@@ -74,7 +74,7 @@ func TestMessages(t *testing.T) {
 				files[f] = src
 			}
 		}
-		for _, line := range strings.Split(a.comment, "\n") {
+		for line := range strings.SplitSeq(a.comment, "\n") {
 			if absent, ok := strings.CutPrefix(line, "absent: "); ok {
 				for _, f := range strings.Fields(absent) {
 					delete(files, f)

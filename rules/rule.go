@@ -37,10 +37,10 @@ func (l *loader) rule(sc *Scenario, env *expression.Env, spec *ruleSpec) {
 	if spec.When.Value == "" && spec.Screen.At.Line == 0 && spec.clean {
 		l.fault(codeRule, spec.ID.Span, "write `when:` with the condition under which it fires", "rule `%s` has no condition", r.id)
 	}
-	if written(spec.Unless) {
-		r.unless = l.condition(env, r, spec.Unless)
+	if r.unless = l.condition(env, r, spec.Unless); written(spec.Unless) && spec.Unless.Value == "" {
+		l.fault(codeRule, spec.Unless.Span, "write the condition under which the rule does not fire, or leave it out", "`unless` is empty")
 	}
-	if len(l.diags) == mistakes {
+	if len(l.diags) == mistakes && !l.shaky {
 		l.examples(sc, r, spec)
 	}
 	l.set.infos = append(l.set.infos, info(sc, spec, r, mode))
