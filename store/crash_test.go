@@ -89,6 +89,7 @@ func (h *history) check(s *Store, atLeast uint64) error {
 // The fault that was measured: an older memory table's log loses its end while
 // a newer one survives. Badger alone opens that without an error.
 func TestTornOlderLogIsRefused(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir, small())
 	h := newHistory(1)
@@ -155,6 +156,7 @@ func TestTornOlderLogIsRefused(t *testing.T) {
 // Records of transactions are deleted only when older ones can not be lost any
 // more, and the number of them stays bounded.
 func TestSequencePruned(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir, small())
 	h := newHistory(2)
@@ -224,6 +226,7 @@ func TestSequenceFaults(t *testing.T) {
 // A crash at every step of a staged checkpoint: the copy of that moment opens
 // and shows the checkpoint before, or from the marker on the new one.
 func TestStagedCrash(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	h := newHistory(4)
 	o := small()
@@ -306,6 +309,7 @@ func staged(t *testing.T, s *Store) (n int) {
 
 // An error between two steps leaves the store failed, not half right.
 func TestFailedCommit(t *testing.T) {
+	t.Parallel()
 	for _, step := range []string{"stage", "mark", "apply"} {
 		dir := t.TempDir()
 		h := newHistory(5)

@@ -204,9 +204,13 @@ func damage(dir string, random *rand.Rand) string {
 	return filepath.Base(path) + " " + what
 }
 
+// damageSteps checkpoints are in the store that is damaged: some three memory
+// tables of them.
+const damageSteps = 45
+
 func damageHistory(seed uint64) *history {
 	h := newHistory(seed)
-	for range 60 {
+	for range damageSteps {
 		h.any()
 	}
 	return h
@@ -281,7 +285,7 @@ func TestDamage(t *testing.T) {
 	o.CheckReplaces = false
 	h := newHistory(n)
 	s := open(t, live, o)
-	for range 60 {
+	for range damageSteps {
 		commit(t, s, h.any())
 	}
 	if err := os.Rename(copyDir(t, live), killed); err != nil {
@@ -292,7 +296,10 @@ func TestDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{closed, killed} {
-		t.Run(filepath.Base(dir), func(t *testing.T) { damageAll(t, dir, n, uint64(torture(50, 1000))) })
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			t.Parallel()
+			damageAll(t, dir, n, uint64(torture(50, 1000)))
+		})
 	}
 }
 
