@@ -304,15 +304,15 @@ func readAmount(s *scanner, e *Event) {
 	if s.stopped || len(s.problems) > before {
 		return
 	}
-	here := s.pointer()
 	if m.value == "" || m.currency == "" {
+		here := s.pointer()
 		s.require(here+"/value", m.value != "")
 		s.require(here+"/currency", m.currency != "")
 		return
 	}
 	money, at, err := m.money("/value")
 	if err != nil {
-		s.problem(Problem{Pointer: here + at, Code: CodeInputInvalid, Detail: err.Error()})
+		s.problem(Problem{Pointer: s.pointer() + at, Code: CodeInputInvalid, Detail: err.Error()})
 		return
 	}
 	e.Amount = money

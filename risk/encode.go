@@ -11,8 +11,16 @@ import (
 
 // appendString writes only the escapes that JSON demands; a byte that is no UTF-8
 // becomes U+FFFD.
-func appendString[T string | []byte](dst []byte, s T) []byte {
+func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
+	i, high := plainRun(s, 0)
+	if high || i < len(s) {
+		return appendEscaped(dst, s)
+	}
+	return append(append(dst, s...), '"')
+}
+
+func appendEscaped(dst []byte, s string) []byte {
 	from := 0
 	for i := 0; i < len(s); {
 		c := s[i]
@@ -21,7 +29,7 @@ func appendString[T string | []byte](dst []byte, s T) []byte {
 			continue
 		}
 		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
+			r, n := utf8.DecodeRuneInString(s[i:])
 			if r != utf8.RuneError || n > 1 {
 				i += n
 				continue

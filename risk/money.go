@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"strconv"
 	"strings"
 )
@@ -34,7 +35,7 @@ var (
 func (m Money) IsZero() bool { return m.Currency == "" }
 
 // Major gives the amount in major units: the float64 nearest to the decimal.
-func (m Money) Major() float64 { return float64(m.Minor) / pow10[Exponent(m.Currency)] }
+func (m Money) Major() float64 { return float64(m.Minor) / pow10[max(Exponent(m.Currency), 0)] }
 
 // String gives "12.30 USD".
 func (m Money) String() string { return m.Decimal() + " " + m.Currency }
@@ -102,18 +103,91 @@ func ParseMoney(decimal, currency string) (Money, error) {
 }
 
 // Convert gives m in another currency at rate (units of that currency for one of
-// m's), rounded half to even on the minor unit. It reports false when the result
-// has more than MaxDigits digits or the rate is not a positive number.
+// m's), rounded half to even on the minor unit. The rate is taken as the shortest
+// decimal that names it, so that 1.15 means 1.15 and a half is a half, and the
+// product is exact before it is rounded. It reports false when the result has
+// more than MaxDigits digits, or the rate is no positive number.
 func (m Money) Convert(rate float64, currency string) (Money, bool) {
-	exp := Exponent(currency)
-	if exp < 0 || !(rate > 0) || math.IsInf(rate, 1) {
+	from, to := Exponent(m.Currency), Exponent(currency)
+	if from < 0 || to < 0 || !(rate > 0) || math.IsInf(rate, 1) {
 		return Money{}, false
 	}
-	minor := math.RoundToEven(float64(m.Major()*rate) * pow10[exp])
-	if math.Abs(minor) > maxMinor {
+	digits, exp := shortest(rate)
+	u := uint64(m.Minor)
+	if m.Minor < 0 {
+		u = -u
+	}
+	hi, lo := bits.Mul64(u, digits)
+	minor, ok := scale(hi, lo, exp+to-from)
+	if !ok || minor > maxMinor {
 		return Money{}, false
+	}
+	if m.Minor < 0 {
+		return Money{Minor: -int64(minor), Currency: currency}, true
 	}
 	return Money{Minor: int64(minor), Currency: currency}, true
+}
+
+// shortest gives a positive v as digits x 10^exp: the fewest digits (17 at most)
+// that read back as v.
+func shortest(v float64) (digits uint64, exp int) {
+	var buf [32]byte
+	b := strconv.AppendFloat(buf[:0], v, 'e', -1, 64) // d.ddde±dd
+	i := 0
+	for ; b[i] != 'e'; i++ {
+		if b[i] != '.' {
+			digits = digits*10 + uint64(b[i]-'0')
+			exp--
+		}
+	}
+	written := 0
+	for _, c := range b[i+2:] {
+		written = written*10 + int(c-'0')
+	}
+	if b[i+1] == '-' {
+		written = -written
+	}
+	return digits, exp + 1 + written
+}
+
+// scale gives hi:lo x 10^exp rounded half to even, false beyond 64 bits. hi:lo
+// is below 10^37: a product of 64-bit amounts and 17-digit rates.
+func scale(hi, lo uint64, exp int) (v uint64, ok bool) {
+	for ; exp > 0; exp-- {
+		if hi != 0 || lo > math.MaxUint64/10 {
+			return 0, hi|lo == 0
+		}
+		lo *= 10
+	}
+	if exp < -38 {
+		return 0, true
+	}
+	const most = 19 // 10^19 is the greatest power that 64 bits hold
+	rest := false   // digits dropped before the last division
+	if exp < -most {
+		var q1, r uint64
+		q1, r = bits.Div64(0, hi, power(most))
+		lo, r = bits.Div64(r, lo, power(most))
+		hi, rest, exp = q1, r != 0, exp+most
+	}
+	unit := power(-exp)
+	if hi >= unit {
+		return 0, false
+	}
+	v, r := bits.Div64(hi, lo, unit)
+	switch half := unit - r; { // r against the half of unit, without overflow
+	case r > half || r == half && unit > 1 && (rest || v%2 == 1):
+		v++
+	}
+	return v, true
+}
+
+func power(n int) uint64 {
+	v := uint64(1)
+	for range n {
+		v *= 10
+	}
+	return v
 }
 
 func allDigits[T string | []byte](s T) bool {

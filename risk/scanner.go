@@ -3,6 +3,7 @@ package risk
 import (
 	"bytes"
 	"math"
+	"math/bits"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -166,26 +167,51 @@ func (s *scanner) element(a *container) bool {
 // is good until the next string is read.
 func (s *scanner) str() (text []byte, raw bool) {
 	start := s.pos + 1
-	var all byte
-	for i := start; i < len(s.src); i++ {
-		c := s.src[i]
-		all |= c
-		if c == '"' {
-			s.pos, s.ascii = i+1, all < utf8.RuneSelf
-			return s.src[start:i], true
+	i, high := plainRun(s.src, start)
+	s.pos = i
+	if i == len(s.src) {
+		s.syntax("the end of a string")
+		return nil, true
+	}
+	switch s.src[i] {
+	case '"':
+		s.pos, s.ascii = i+1, !high
+		return s.src[start:i], true
+	case '\\':
+		return s.escaped(start, i), false
+	}
+	s.stop(CodeInvalidJSON, "a control character in a string: write it as \\u00XX")
+	return nil, true
+}
+
+// plainRun gives the index of the first quote, backslash or control character
+// from i on, and whether a byte before it is not ASCII. It looks at eight bytes
+// at a time: a byte's top bit is set in hits where the byte is one of them (in
+// bytes above the lowest hit it may be set wrongly, which does not matter).
+func plainRun[T string | []byte](src T, i int) (end int, high bool) {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	var seen uint64
+	for ; i+8 <= len(src); i += 8 {
+		w := word(src, i)
+		quote, slash := w^ones*'"', w^ones*'\\'
+		hits := ((w-ones*' ')&^w | (quote-ones)&^quote | (slash-ones)&^slash) & tops
+		if hits == 0 {
+			seen |= w
+			continue
 		}
-		if c == '\\' {
-			return s.escaped(start, i), false
-		}
-		if c < ' ' {
-			s.pos = i
-			s.stop(CodeInvalidJSON, "a control character in a string: write it as \\u00XX")
-			return nil, true
+		n := bits.TrailingZeros64(hits) &^ 7
+		seen |= w & (1<<n - 1)
+		return i + n/8, seen&tops != 0
+	}
+	high = seen&tops != 0
+	for ; i < len(src); i++ {
+		if c := src[i]; c < ' ' || c == '"' || c == '\\' {
+			break
+		} else if c >= utf8.RuneSelf {
+			high = true
 		}
 	}
-	s.pos = len(s.src)
-	s.syntax("the end of a string")
-	return nil, true
+	return i, high
 }
 
 // escaped reads a string whose first backslash is at i.

@@ -16,11 +16,7 @@ func sipHash[T string | []byte](k0, k1 uint64, data T) ID {
 	}
 	n := len(data)
 	for len(data) >= 8 {
-		var word uint64
-		for i := range 8 { // one load: the compiler merges it
-			word |= uint64(data[i]) << (8 * i)
-		}
-		v.absorb(word)
+		v.absorb(word(data, 0))
 		data = data[8:]
 	}
 	last := uint64(n) << 56
@@ -62,4 +58,11 @@ func (v *sipState) rounds(n int) {
 		c = bits.RotateLeft64(c, 32)
 	}
 	*v = sipState{a, b, c, d}
+}
+
+// word reads eight bytes, little-endian: the compiler makes one load of it.
+func word[T string | []byte](b T, i int) uint64 {
+	_ = b[i+7]
+	return uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 |
+		uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
 }

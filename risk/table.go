@@ -30,7 +30,18 @@ type member[T any] struct {
 type table[T any] struct {
 	members []member[T]
 	index   keyIndex
-	prefix  []string // `"name":` by member
+	outputs [2][]output[T] // Plain, and the rest
+}
+
+// output is a member as the encoder needs it: small, since it goes through all
+// of them for every event.
+type output[T any] struct {
+	prefix string // `"name":`
+	text   func(*T) *string
+	number func(*T) *Number
+	flag   func(*T) *Flag
+	time   func(*T) *Time
+	write  func(dst []byte, part Class, v *T) []byte
 }
 
 func newTable[T any](members ...member[T]) *table[T] {
@@ -42,7 +53,13 @@ func newTable[T any](members ...member[T]) *table[T] {
 			m.limit = MaxText
 		}
 		names[i] = m.name
-		t.prefix = append(t.prefix, `"`+m.name+`":`)
+		o := output[T]{`"` + m.name + `":`, m.text, m.number, m.flag, m.time, m.write}
+		if m.write != nil || m.class == Plain {
+			t.outputs[0] = append(t.outputs[0], o)
+		}
+		if m.write != nil || m.class != Plain {
+			t.outputs[1] = append(t.outputs[1], o)
+		}
 	}
 	t.index = newKeyIndex(names)
 	return t
@@ -166,45 +183,51 @@ func (m *member[T]) readValue(s *scanner, v *T) {
 // appendObject writes those members of v that are present and belong to the part,
 // Plain or Personal; with none of them it adds nothing.
 func (t *table[T]) appendObject(dst []byte, part Class, v *T) []byte {
+	outputs := t.outputs[0]
+	if part != Plain {
+		outputs = t.outputs[1]
+	}
 	start := len(dst)
-	dst = append(dst, '{')
-	for i := range t.members {
-		m := &t.members[i]
-		if m.write == nil && (m.class == Plain) != (part == Plain) {
-			continue
-		}
-		mark := len(dst)
-		if mark > start+1 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, t.prefix[i]...)
-		value := len(dst)
+	for i := range outputs {
+		o := &outputs[i]
 		switch {
-		case m.write != nil:
-			dst = m.write(dst, part, v)
-		case m.text != nil:
-			if s := *m.text(v); s != "" {
-				dst = appendString(dst, s)
+		case o.text != nil:
+			if s := *o.text(v); s != "" {
+				dst = appendString(o.begin(dst, start), s)
 			}
-		case m.number != nil:
-			if n := *m.number(v); n.Set {
-				dst = appendFloat(dst, n.Value)
+		case o.write != nil:
+			mark := len(dst)
+			dst = o.begin(dst, start)
+			value := len(dst)
+			if dst = o.write(dst, part, v); len(dst) == value {
+				dst = dst[:mark]
 			}
-		case m.flag != nil:
-			if f := *m.flag(v); f != 0 {
-				dst = appendBool(dst, f == Yes)
+		case o.number != nil:
+			if n := *o.number(v); n.Set {
+				dst = appendFloat(o.begin(dst, start), n.Value)
 			}
-		case m.time != nil:
-			if t := *m.time(v); t != 0 {
-				dst = t.appendQuoted(dst)
+		case o.flag != nil:
+			if f := *o.flag(v); f != 0 {
+				dst = appendBool(o.begin(dst, start), f == Yes)
 			}
-		}
-		if len(dst) == value {
-			dst = dst[:mark]
+		case o.time != nil:
+			if t := *o.time(v); t != 0 {
+				dst = t.appendQuoted(o.begin(dst, start))
+			}
 		}
 	}
-	if len(dst) == start+1 {
-		return dst[:start]
+	if len(dst) == start {
+		return dst
 	}
 	return append(dst, '}')
+}
+
+// begin writes the bracket or comma and the key.
+func (o *output[T]) begin(dst []byte, start int) []byte {
+	if len(dst) == start {
+		dst = append(dst, '{')
+	} else {
+		dst = append(dst, ',')
+	}
+	return append(dst, o.prefix...)
 }
