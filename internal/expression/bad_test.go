@@ -109,6 +109,7 @@ func TestHostileSourcesAreRefusedQuickly(t *testing.T) {
 		"powers":            "2" + r("**2", 1000) + " > 1",
 		"nested repetition": `customer.id matches "((a{100}){100}){100}"`,
 		"long pattern":      `customer.id matches "` + r("a?", 200) + `"`,
+		"costly pattern":    `customer.id matches "` + r("a{900}", 30) + `"`,
 		"pattern from data": `customer.id matches customer.name`,
 		"environment":       `$env["customer"] == "a"`,
 		"now":               `now() > now()`,

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -340,6 +341,32 @@ func TestDefine(t *testing.T) {
 	}
 }
 
+// One program serves many goroutines, each with its own Scope.
+func TestProgramsAreShared(t *testing.T) {
+	e := testEnv(t)
+	p := mustCompile(t, e, "attempts > 1 and (absent > 1 or customer.id == 'u1')", Bool)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			s := testScope()
+			if i%2 == 0 {
+				s.Features[3] = 5
+			}
+			for range 500 {
+				hit, fault := p.Bool(s)
+				if hit != (i%2 == 0) || (fault.Missing == "absent") == hit {
+					t.Errorf("goroutine %d: %v, %q", i, hit, fault)
+					return
+				}
+				if _, l := e.Compile(diag.Inline("test", "attempts > atempts"), Bool, CompileOptions{}); len(l) != 1 {
+					t.Errorf("goroutine %d: %v", i, l)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
 func TestBecause(t *testing.T) {
 	e, s := testEnv(t), testScope()
 	num := func(x float64) risk.Scalar { return risk.Scalar{Kind: risk.Decimal, Number: x} }
@@ -351,7 +378,9 @@ func TestBecause(t *testing.T) {
 			{Left: "cash_24h", Value: num(12000.5), Op: ">", Limit: num(10000), Window: "24h"},
 			{Left: "ip.is_vpn", Value: no, Op: "==", Limit: no}},
 		"attempts > 6 or attempts >= 6 or absent > 1": {attempts},
-		"not (attempts < 6)":                          {attempts},
+		"6 <= attempts":      {attempts},
+		"not (6 > attempts)": {attempts},
+		"not (attempts < 6)": {attempts},
 		"not (attempts < 6 or distinct_amounts > 1)": {attempts,
 			{Left: "distinct_amounts", Value: num(1), Op: "<=", Limit: num(1), Window: "10m"}},
 		"not (attempts < 6 and absent > 1)":    {attempts},

@@ -98,11 +98,19 @@ func (e *Env) flag(path string, f func(*Scope) risk.Flag) {
 }
 
 func (e *Env) money(path, currency string, f func(*Scope) risk.Money) {
+	unit := 1.0 // spares looking up the decimals of a currency that is known
+	for range risk.Exponent(currency) {
+		unit *= 10
+	}
 	e.add(&name{Var: Var{Name: path, Kind: Number, Money: currency, Number: func(s *Scope) float64 {
-		if m := f(s); !m.IsZero() {
+		switch m := f(s); m.Currency {
+		case "":
+			return math.NaN()
+		case currency:
+			return float64(m.Minor) / unit
+		default:
 			return m.Major()
 		}
-		return math.NaN()
 	}}})
 }
 

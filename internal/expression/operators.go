@@ -4,13 +4,20 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
 )
 
-const maxPattern = 256 // characters of a regular expression
+// Bounds of a regular expression: its characters, and the instructions that it
+// compiles to. RE2 takes time by their number times the text's length, and a{1000}
+// is 1,000 of them.
+const (
+	maxPattern = 256
+	maxProgram = 1000
+)
 
 func (c *checker) binary(n *ast.BinaryNode) *node {
 	if n.Operator == "in" {
@@ -164,11 +171,27 @@ func (c *checker) pattern(n *node) *regexp.Regexp {
 	default:
 		re, err := regexp.Compile(n.text)
 		if err == nil {
+			if size := programSize(n.text); size > maxProgram {
+				c.at(codeRegexp, n, fmt.Sprintf("pattern needs %d steps a character; at most %d", size, maxProgram), "", "repeat less")
+				return nil
+			}
 			return re
 		}
 		c.at(codeRegexp, n, strings.TrimPrefix(err.Error(), "error parsing regexp: "), "not a RE2 pattern", "")
 	}
 	return nil
+}
+
+func programSize(pattern string) int {
+	tree, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return 0
+	}
+	program, err := syntax.Compile(tree.Simplify())
+	if err != nil {
+		return 0
+	}
+	return len(program.Inst)
 }
 
 func (c *checker) in(n *ast.BinaryNode) *node {

@@ -112,18 +112,19 @@ func (n *node) because(s *Scope, want bool, out []risk.Because) []risk.Because {
 		}
 		return append(out, risk.Because{Left: n.text, Value: valueOfName(n.name, s), Op: op, Window: n.name.Window})
 	}
-	left := n.kids[0]
-	b := risk.Because{Left: left.source, Value: left.value(s), Op: n.sign, Window: left.window()}
-	switch n.op {
-	case opCompare, opTest:
-		b.Limit = n.kids[1].value(s)
-	default: // in
-		b.Limit = risk.Scalar{Kind: risk.Text, Text: n.text}
+	left, sign := n.kids[0], n.sign
+	limit := risk.Scalar{Kind: risk.Text, Text: n.text} // of in
+	if n.op == opCompare || n.op == opTest {
+		right := n.kids[1]
+		if n.op == opCompare && left.constant() && !right.constant() {
+			left, right, sign = right, left, mirrored[sign] // 6 <= x reads x >= 6
+		}
+		limit = right.value(s)
 	}
 	if !want {
-		b.Op = negated(n.sign)
+		sign = negated(sign)
 	}
-	return append(out, b)
+	return append(out, risk.Because{Left: left.source, Value: left.value(s), Op: sign, Limit: limit, Window: left.window()})
 }
 
 func negated(sign string) string {

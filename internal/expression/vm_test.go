@@ -278,7 +278,7 @@ func TestAgainstVM(t *testing.T) {
 		g := source{rt}
 		w := g.world()
 		e := w.env(t)
-		for range 40 {
+		for range 30 {
 			kind, src := Bool, ""
 			switch rapid.IntRange(0, 3).Draw(rt, "kind") {
 			case 0:
