@@ -408,3 +408,38 @@ func TestBecause(t *testing.T) {
 		}
 	}
 }
+
+// TestAnalystsExpressions compiles conditions as they stand in rule files.
+func TestAnalystsExpressions(t *testing.T) {
+	e := NewEnv("USD", nil)
+	for _, name := range []string{"card_attempts_10m", "card_distinct_amounts_10m", "travel_speed", "device_cards_7d", "customer_chargebacks_365d", "p95_90d", "cash_count_24h", "cash_24h", "pass_through_24h", "account_in_24h", "account_out_24h"} {
+		if err := e.Define(Var{Name: name, Kind: Number, Number: func(*Scope) float64 { return 1 }}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.AddList("tiny_ticket_merchants", stubList{kind: "id"}); err != nil {
+		t.Fatal(err)
+	}
+	e = e.With(Var{Name: "param.max_cards", Kind: Number, Number: func(*Scope) float64 { return 4 }})
+	for _, src := range []string{
+		"card_attempts_10m >= 6 and card_distinct_amounts_10m <= 3 and amount.base < 5",
+		"merchant.id in list.tiny_ticket_merchants",
+		"has(travel_speed) and travel_speed > 950 and not ip.is_vpn",
+		"device_cards_7d > param.max_cards",
+		"has(customer.age_days) and customer.age_days > 365 and customer_chargebacks_365d == 0 and has(p95_90d) and amount.base <= p95_90d",
+		"cash_count_24h >= 3 and\ncash_24h > 10000 and\namount.base < 10000\n",
+		"has(customer.age_days) and customer.age_days < 30 and has(pass_through_24h) and pass_through_24h > 0.8",
+		"amount.base > 30 and not has(payment.three_ds)",
+	} {
+		mustCompile(t, e, src, Bool)
+	}
+	for src, want := range map[string]Kind{
+		"account_in_24h > 0 ? account_out_24h / account_in_24h : 0": Number,
+		`payment.method == "cash"`:                                  Bool,
+		"label.fraud":                                               Number,
+	} {
+		if _, l := e.Compile(diag.Inline("features.yaml", src), want, CompileOptions{Pseudonymous: true}); l.Err() != nil {
+			t.Error(l)
+		}
+	}
+}
