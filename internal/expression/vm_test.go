@@ -201,7 +201,7 @@ func (g source) number(depth int) string {
 	case 8:
 		return g.pick("min", "max") + "(" + g.number(d) + ", " + g.number(d) + ", " + g.number(d) + ")"
 	}
-	return g.pick("(") + g.truth(d) + " ? " + g.number(d) + " : " + g.pick(g.number(d), "len("+g.text(d)+") * 1.0", "text_distance("+g.text(0)+", "+g.text(0)+")") + ")"
+	return "(" + g.truth(d) + " ? " + g.number(d) + " : " + g.pick(g.number(d), "len("+g.text(d)+") * 1.0", "text_distance("+g.text(0)+", "+g.text(0)+")") + ")"
 }
 
 func (g source) text(depth int) string {
