@@ -98,7 +98,7 @@ func TestKill(t *testing.T) {
 	h := newHistory(n)
 	var acknowledged uint64
 	killedOpening := 0
-	for cycle := range torture(8, 500) {
+	for cycle := range torture(8, 120) {
 		cmd := child("commit", dir, n)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
