@@ -10,9 +10,11 @@ import (
 type dice struct{ pcg *rand.PCG }
 
 // n gives 0..k-1. The bias of at most k in 2^64 is of no consequence here.
-func (d dice) n(k int) int {
-	hi, _ := bits.Mul64(d.pcg.Uint64(), uint64(k))
-	return int(hi)
+func (d dice) n(k int) int { return int(d.below(uint64(k))) }
+
+func (d dice) below(k uint64) uint64 {
+	hi, _ := bits.Mul64(d.pcg.Uint64(), k)
+	return hi
 }
 
 // in is true in perMille of 1,000 draws.
@@ -22,7 +24,7 @@ func (d dice) in(perMille int) bool { return d.n(1000) < perMille }
 func (d dice) between(a, b int) int { return a + d.n(b-a+1) }
 
 // span gives a..b milliseconds, for bounds in seconds.
-func (d dice) span(a, b int) int64 { return int64(d.between(a*1000, b*1000)) }
+func (d dice) span(a, b int) int64 { return int64(a)*1000 + int64(d.below(uint64(b-a)*1000+1)) }
 
 // quantile draws from a distribution given by 64 quantiles in thousandths.
 func (d dice) quantile(table *[64]int64) int64 {

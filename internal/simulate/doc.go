@@ -16,8 +16,9 @@
 // windows of a day fill and labels arrive while somebody watches. Parcels are
 // fast for the same reason (2 to 30 hours). The first fraud reports come 20
 // minutes after the fact, most within two days; chargebacks take 5 to 45 days.
-// An event's own time lies a little before its arrival: 20 to 600 ms, for one in
-// 250 up to 90 seconds, for one in 2,000 up to 15 minutes.
+// An event's own time lies a little before its arrival: 20 to 600 ms; of those
+// that come from somebody's device for one in 250 up to 90 seconds, for one in
+// 2,000 up to 15 minutes.
 //
 // # The same everywhere
 //

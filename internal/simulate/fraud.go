@@ -72,8 +72,8 @@ func (w *World) cardTesting() {
 		switch {
 		case variant == 2:
 			cards[i] = cards[0]
-		case i%6 == 5:
-			cards[i] = cards[i-3] // tried again from another guest account
+		case i >= 5 && i%3 == 2:
+			cards[i] = cards[2] // tried again from another guest account
 		}
 	}
 	var good []risk.Card
@@ -86,7 +86,11 @@ func (w *World) cardTesting() {
 		}
 		from.IP = dotted(ip)
 		w.later(at, func() {
-			p := w.buy(guests[i%len(guests)], m, from, 0)
+			guest := guests[i%len(guests)]
+			if variant == 2 {
+				guest = guests[0]
+			}
+			p := w.buy(guest, m, from, 0)
 			p.card, p.ship, p.threeDS, p.refuse, p.truth = cards[i], nil, "", 780, t
 			p.amount = home.money([...]int{100, 50, 100, 150}[w.d.n(4)])
 			p.attempt = 1
@@ -175,7 +179,7 @@ func (w *World) takeover() {
 		at += w.d.span(60, 900)
 		if turn%5 < 3 {
 			w.later(at, func() {
-				event := w.pay(typ, q, from, drop, q.place.money(w.d.between(25_000, 250_000)), "transfer", t)
+				event := w.pay(typ, q, from, drop, q.place.money(w.d.between(25_000, 250_000)), w.purpose(), t)
 				w.fraudReports(event, t)
 			})
 			continue
@@ -205,7 +209,7 @@ func (w *World) mule() {
 	from := q.devices[0]
 	from.IP = dotted(q.home)
 	w.login(q, from, t)
-	n := w.d.between(6, 11)
+	n := w.d.between(6, 10)
 	w.planted += n + 4
 	total, at := 0, int64(0)
 	for range n {
@@ -214,11 +218,11 @@ func (w *World) mule() {
 			cents = w.d.between(300_000, 450_000)
 		}
 		total += cents
-		at += w.d.span(120, 1200)
+		at += w.d.span(30, 400)
 		w.later(at, func() {
 			victim := w.settledFolk()
 			v := w.using(victim, w.where(victim))
-			w.pay("transfer", victim, v, q.party(), victim.place.money(cents), "investment", t)
+			w.pay("transfer", victim, v, q.party(), victim.place.money(cents), w.purpose(), t)
 		})
 	}
 	left := total * w.d.between(86, 97) / 100
@@ -230,7 +234,7 @@ func (w *World) mule() {
 		parts = max(left/960_000, 3)
 		left = parts * 960_000
 	}
-	at += w.d.span(900, 3600)
+	at += w.d.span(600, 2400)
 	for i := range parts {
 		at += w.d.span(60, 400)
 		w.later(at, func() {
@@ -255,7 +259,7 @@ func (w *World) mule() {
 // look at it, for the innocent side of a case.
 func (w *World) settledFolk() *person {
 	for range 200 {
-		q := w.anyone()
+		q := w.folk[w.d.n(len(w.folk))]
 		if q.KYCLevel == "full" && int64(q.Created) < w.now-400*day && int64(q.BirthDate) < w.now-19*366*day {
 			return q
 		}

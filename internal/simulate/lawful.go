@@ -47,7 +47,7 @@ func (w *World) casting() (c cast) {
 		for range w.d.between(2, 4) {
 			q := w.settled(p, "individual")
 			if len(family) > 0 { // one tablet, one household
-				q.devices, q.home, q.street, q.cards = family[0].devices[:1], family[0].home, family[0].street, family[0].cards
+				q.devices, q.home, q.street = family[0].devices[:1], family[0].home, family[0].street
 			}
 			family = append(family, q)
 		}
@@ -162,7 +162,7 @@ func (w *World) manyPayers() {
 		at += w.d.span(120, 900)
 		w.later(at, func() {
 			payer := w.settledFolk()
-			w.pay("transfer", payer, w.using(payer, w.where(payer)), q.party(), payer.place.money(cents), "order", t)
+			w.pay("transfer", payer, w.using(payer, w.where(payer)), q.party(), payer.place.money(cents), w.purpose(), t)
 		})
 	}
 	from := q.devices[0]

@@ -98,6 +98,10 @@ func (w *World) disputed(p *purchase, event string) {
 	})
 }
 
+func (w *World) purpose() string {
+	return [...]string{"rent share", "gift", "thank you", "tickets", "family support", "order", "investment"}[w.d.n(7)]
+}
+
 // giving sends money to somebody on the platform, mostly to the same friend.
 func (w *World) giving(q *person, from risk.Device) {
 	to := w.folk[q.friend%len(w.folk)]
@@ -105,7 +109,7 @@ func (w *World) giving(q *person, from risk.Device) {
 		to = w.folk[w.d.n(len(w.folk))]
 	}
 	amount := q.place.money(w.d.around(4500, &wide))
-	purpose := [...]string{"rent share", "gift", "thank you", "tickets", "family support"}[w.d.n(5)]
+	purpose := w.purpose()
 	w.pay("transfer", q, from, to.party(), amount, purpose, Truth{})
 	if w.d.in(12) { // pressed twice
 		w.later(w.d.span(4, 60), func() { w.pay("transfer", q, from, to.party(), amount, purpose, Truth{}) })
@@ -119,6 +123,9 @@ func (w *World) withdrawing(q *person, from risk.Device) {
 		q = w.sellers[w.d.n(len(w.sellers))]
 		from = w.using(q, w.where(q))
 		cents = w.d.around(60_000, &wide)
+		if w.d.in(15) { // the takings of a season
+			cents = w.d.around(1_100_000, &narrow)
+		}
 	}
 	to := q.outside()
 	if w.d.in(60) { // a relative or a supplier abroad

@@ -192,14 +192,17 @@ func (w *World) Next() Event {
 // events is not used up.
 func (w *World) session() {
 	switch {
-	case w.planted*10000 < w.o.Fraud*w.emitted && w.d.in(150):
+	case w.below(w.planted, w.o.Fraud) && w.d.in(150):
 		w.fraud()
-	case w.disguised*10000 < w.o.Lawful*w.emitted && w.d.in(250):
+	case w.below(w.disguised, w.o.Lawful) && w.d.in(250):
 		w.lawful()
 	default:
 		w.ordinary()
 	}
 }
+
+// below reports whether n of the events so far are fewer than share per 10,000.
+func (w *World) below(n, share int) bool { return int64(n)*10_000 < int64(share)*int64(w.emitted) }
 
 // later puts off a step by some milliseconds. A step emits one event at most.
 func (w *World) later(ms int64, do func()) { w.agenda.add(w.now+ms, do) }
@@ -220,7 +223,7 @@ func (w *World) emit(t Truth) string {
 		panic("simulate: a step emitted two events")
 	}
 	late := int64(w.d.between(20, 600))
-	if t.Case == 0 {
+	if w.ev.Device.ID != "" { // from a phone, by way of its network
 		switch n := w.d.n(2000); {
 		case n == 0:
 			late = w.d.span(120, 900)
