@@ -51,7 +51,7 @@ func (w *World) buy(q *person, m *merchant, from risk.Device, cents int) *purcha
 }
 
 // authorize emits the purchase's authorization; the answer of the issuer follows
-// within two seconds.
+// within two seconds. A second attempt is a purchase of its own.
 func (w *World) authorize(p *purchase) {
 	if p.id == "" {
 		p.id, p.order = w.id("-p"), w.id("-o")
@@ -75,8 +75,7 @@ func (w *World) authorize(p *purchase) {
 	if p.done == nil {
 		return
 	}
-	answer := *p // the caller may go on with p
-	w.later(int64(w.d.between(300, 1900)), func() { w.answer(&answer, event) })
+	w.later(int64(w.d.between(300, 1900)), func() { w.answer(p, event) })
 }
 
 // channel tells an app from a browser by the device's id.

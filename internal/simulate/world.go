@@ -212,7 +212,9 @@ func (w *World) begin(typ string, who *person, from risk.Device) *risk.Event {
 	w.ev = risk.Event{Type: typ, Device: from}
 	if who != nil {
 		w.ev.Customer = who.Customer
-		w.ev.Device.SessionID = "s_" + who.ID[2:] + "_" + strconv.FormatInt(w.now/1_800_000%1_000_000, 10)
+		var buf [48]byte
+		b := append(append(append(buf[:0], "s_"...), who.ID[2:]...), '_')
+		w.ev.Device.SessionID = string(strconv.AppendInt(b, w.now/1_800_000%1_000_000, 10))
 	}
 	return &w.ev
 }
@@ -232,7 +234,7 @@ func (w *World) emit(t Truth) string {
 		}
 	}
 	w.emitted++
-	w.ev.ID = w.o.Prefix + "-" + strconv.Itoa(1_000_000_000 + w.emitted)[1:]
+	w.ev.ID = w.number("-", 1_000_000_000+uint64(w.emitted))
 	w.ev.Time = risk.Time(w.now - late)
 	w.buf = appendEvent(w.buf[:0], &w.ev)
 	w.out = Event{ID: w.ev.ID, Body: append([]byte(nil), w.buf...), At: time.UnixMilli(w.now).UTC(), Truth: t}
@@ -242,7 +244,16 @@ func (w *World) emit(t Truth) string {
 // id numbers what is not an event: payments, orders, escrows.
 func (w *World) id(kind string) string {
 	w.ids++
-	return w.o.Prefix + kind + strconv.FormatUint(100_000_000+w.ids, 10)[1:]
+	return w.number(kind, 100_000_000+w.ids)
+}
+
+// number writes n without its first digit, so that ids have one length at first.
+func (w *World) number(kind string, n uint64) string {
+	var buf [64]byte
+	b := append(append(buf[:0], w.o.Prefix...), kind...)
+	first := len(b)
+	b = strconv.AppendUint(b, n, 10)
+	return string(append(b[:first], b[first+1:]...))
 }
 
 // anyone draws somebody who is awake.
