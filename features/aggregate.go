@@ -19,7 +19,8 @@ type aggregate struct {
 	empty float64 // over no events
 	money bool    // the result is money when `of` is, and no finer
 
-	tally func(a *tally, c *column, v uint64, sign int64)
+	// tally adds (sign 1) or takes away (-1) those values whose mask has the bit.
+	tally func(a *tally, c *column, bit uint, masks, values []uint64, sign int64)
 	total func(a *tally, c *column) float64 // over at least one event
 
 	keeps bool // distinct: the values themselves must be kept
@@ -41,7 +42,7 @@ var missing = math.NaN()
 
 var aggregates = []aggregate{
 	{name: "count", empty: 0,
-		tally: func(a *tally, _ *column, _ uint64, sign int64) { a.n += sign },
+		tally: tallyCount,
 		total: func(a *tally, _ *column) float64 { return float64(a.n) }},
 	{name: "sum", of: numberOperand, empty: 0, money: true, tally: tallySum,
 		total: func(a *tally, c *column) float64 { return a.sum.over(c.scale) }},
@@ -85,23 +86,43 @@ type tally struct {
 	folded   *keySet // keys of events that were folded away, nil for none
 }
 
-func tallySum(a *tally, c *column, v uint64, sign int64) {
-	units := c.units(v)
-	if sign < 0 {
-		units = units.neg()
+func tallyCount(a *tally, _ *column, bit uint, masks, _ []uint64, sign int64) {
+	n := int64(0)
+	for _, m := range masks {
+		n += int64(m >> (bit & 63) & 1)
 	}
-	a.n += sign
-	a.sum = a.sum.add(units)
+	a.n += n * sign
 }
 
-func tallyDistinct(a *tally, _ *column, v uint64, sign int64) {
-	a.n += sign
-	if sign > 0 {
-		if a.keys.add(v) && !a.folded.has(v) {
-			a.distinct++
+func tallySum(a *tally, c *column, bit uint, masks, values []uint64, sign int64) {
+	values = values[:len(masks)]
+	for i, m := range masks {
+		if m>>(bit&63)&1 == 0 {
+			continue
 		}
-	} else if a.keys.remove(v) && !a.folded.has(v) {
-		a.distinct--
+		units := c.units(values[i])
+		if sign < 0 {
+			units = units.neg()
+		}
+		a.n += sign
+		a.sum = a.sum.add(units)
+	}
+}
+
+func tallyDistinct(a *tally, _ *column, bit uint, masks, values []uint64, sign int64) {
+	values = values[:len(masks)]
+	for i, m := range masks {
+		if m>>(bit&63)&1 == 0 {
+			continue
+		}
+		a.n += sign
+		if sign > 0 {
+			if a.keys.add(values[i]) && !a.folded.has(values[i]) {
+				a.distinct++
+			}
+		} else if a.keys.remove(values[i]) && !a.folded.has(values[i]) {
+			a.distinct--
+		}
 	}
 }
 

@@ -15,7 +15,8 @@ type entity struct {
 	folds  []*fold    // by entityDef.life, nil until something was folded
 	run    []*running // by slot, nil while its windows are small
 
-	seat      int // in State.all
+	oldest    risk.Time // not later than the end of the first chunk; 0: not known
+	seat      int       // in State.all
 	headSum   uint64
 	headDirty bool
 	listed    bool // in State.dirty
@@ -123,7 +124,9 @@ func (e *entity) foldOf(s *slot) *fold {
 func (st *State) scan(e *entity, s *slot, lo, hi, now risk.Time) (v float64, seen int) {
 	a, best := &st.scratch, pick{}
 	f := e.foldOf(s)
-	a.start(f)
+	if s.agg.tally != nil {
+		a.start(f, s.agg.keeps)
+	}
 	p := cursor{}
 	if len(e.chunks) > 0 {
 		p = e.after(hi)
@@ -142,17 +145,9 @@ func (st *State) scan(e *entity, s *slot, lo, hi, now risk.Time) (v float64, see
 		seen += n - from
 		masks, values := s.parts(c, e.layout)
 		if s.agg.tally != nil {
-			for i := from; i < n; i++ {
-				if s.in(masks[i]) {
-					s.agg.tally(a, s.column, values[i], 1)
-				}
-			}
-		} else {
-			for i := n - 1; i >= from; i-- {
-				if s.in(masks[i]) && !(best.set && s.agg.beats(s.column, best.value, values[i])) {
-					best = pick{risk.Time(c.data[i]), values[i], true}
-				}
-			}
+			s.agg.tally(a, s.column, uint(s.bit), masks[from:n], values[from:n], 1)
+		} else if best = s.extreme(best, c.data, masks, values, from, n); best.set && s.agg.wins == nil {
+			break
 		}
 		if from > 0 {
 			break
@@ -165,6 +160,20 @@ func (st *State) scan(e *entity, s *slot, lo, hi, now risk.Time) (v float64, see
 		best = f.best
 	}
 	return s.pick(best, now), seen
+}
+
+// extreme goes over the entries [from, n) of a chunk, newest first, for one that
+// beats best, which is newer.
+func (s *slot) extreme(best pick, times, masks, values []uint64, from, n int) pick {
+	for i := n - 1; i >= from; i-- {
+		if s.in(masks[i]) && !(best.set && s.agg.beats(s.column, best.value, values[i])) {
+			best = pick{risk.Time(times[i]), values[i], true}
+			if s.agg.wins == nil {
+				break
+			}
+		}
+	}
+	return best
 }
 
 func (s *slot) total(a *tally) float64 {
@@ -181,9 +190,17 @@ func (s *slot) pick(p pick, now risk.Time) float64 {
 	return s.agg.pick(s.column, p.value, p.at, now)
 }
 
+// one adds one value to a tally, or takes it away.
+func (s *slot) one(a *tally, v uint64, sign int64) {
+	mask, value := [1]uint64{1 << (uint(s.bit) & 63)}, [1]uint64{v}
+	s.agg.tally(a, s.column, uint(s.bit), mask[:], value[:], sign)
+}
+
 // start makes a hold what was folded away, and nothing else.
-func (a *tally) start(f *fold) {
-	a.keys.reset()
+func (a *tally) start(f *fold, keys bool) {
+	if keys {
+		a.keys.reset()
+	}
 	a.n, a.sum, a.distinct, a.folded = 0, int128{}, 0, nil
 	if f != nil {
 		a.n, a.sum, a.folded = f.n, f.sum, f.keys
@@ -207,24 +224,30 @@ func (f *fold) take(s *slot, at risk.Time, v uint64) {
 		f.n++
 		f.keys.add(v)
 	default:
-		s.agg.tally(&f.tally, s.column, v, 1)
+		s.one(&f.tally, v, 1)
 	}
 }
 
 // expire drops the chunks that no window can reach any more.
 func (st *State) expire(e *entity) {
-	if len(e.chunks) == 0 || e.chunks[0].last() > st.floor-e.layout.reach {
+	bound := st.floor - e.layout.reach
+	if e.oldest > bound || len(e.chunks) == 0 {
 		return
 	}
 	k, last := 0, risk.Time(0)
-	for ; k < len(e.chunks) && e.chunks[k].last() <= st.floor-e.layout.reach; k++ {
+	for ; k < len(e.chunks) && e.chunks[k].last() <= bound; k++ {
 		c := &e.chunks[k]
 		last = c.last()
 		st.fold(e, c, c.n)
 		st.forget(e, c)
 	}
-	e.chunks = append(e.chunks[:0], e.chunks[k:]...)
-	e.dropped(last, st)
+	if k > 0 {
+		e.chunks = append(e.chunks[:0], e.chunks[k:]...)
+		e.dropped(last, st)
+	}
+	if e.oldest = 0; len(e.chunks) > 0 {
+		e.oldest = e.chunks[0].last()
+	}
 }
 
 // makeRoom grows the last chunk, or frees entries at the front when it is also

@@ -146,7 +146,7 @@ func (st *State) current(e *entity) {
 	for i := range old {
 		st.forget(e, &old[i])
 	}
-	e.chunks, e.run = nil, nil
+	e.chunks, e.run, e.oldest = nil, nil, 0
 	e.layout = to
 	from.entities--
 	to.entities++

@@ -185,6 +185,7 @@ func (e *entity) split(i, stride int, st *State) {
 	}
 	right.order = left.order + (next-left.order)/2
 	e.chunks[i+1] = right
+	e.oldest = 0
 	st.touch(e, i)
 	if right.order == left.order {
 		e.renumber(st)

@@ -81,6 +81,9 @@ func (s *Set) Prepare(rec *risk.Record, scope *expression.Scope, p *Prepared) {
 	}
 }
 
+// Discard makes the event count nowhere: a label whose kind has counted before.
+func (p *Prepared) Discard() { clear(p.mask) }
+
 // Touches gives the entities of the event itself, valid until p is used again.
 func (p *Prepared) Touches() []Touch { return p.touches }
 

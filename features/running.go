@@ -23,14 +23,14 @@ type running struct {
 
 // Tests make these smaller.
 var (
-	queueLag  = 32 // entries that stay out of the queue at least
-	queueWait = 96 // and at most
+	queueLag  = 8  // entries that stay out of the queue at least
+	queueWait = 24 // and at most
 )
 
 func newRunning(e *entity, s *slot, f *fold, lo, hi risk.Time) *running {
 	r := &running{lo: lo, hi: lo, head: e.after(lo)}
 	r.tail = r.head
-	r.tally.start(f)
+	r.tally.start(f, true)
 	if f != nil && f.best.set {
 		r.queue = append(r.queue, f.best)
 	}
@@ -49,9 +49,7 @@ func (r *running) read(e *entity, s *slot, lo, hi, now risk.Time) (float64, bool
 	// Grow first, then shrink: nothing is taken away that was not there.
 	add := func(c *chunk, i int, sign int64) {
 		masks, values := s.parts(c, e.layout)
-		if s.in(masks[i]) {
-			s.agg.tally(&r.tally, s.column, values[i], sign)
-		}
+		s.agg.tally(&r.tally, s.column, uint(s.bit), masks[i:i+1], values[i:i+1], sign)
 	}
 	for c := e.at(&r.tail); c != nil && risk.Time(c.data[r.tail.entry]) <= hi; c = e.at(&r.tail) {
 		add(c, r.tail.entry, 1)
@@ -117,12 +115,11 @@ func (r *running) readExtreme(e *entity, s *slot, lo, hi, now risk.Time) (float6
 			from = r.tail.entry
 		}
 		waiting += max(n-from, 0)
-		masks, values := s.parts(c, e.layout)
-		for i := n - 1; i >= from; i-- {
-			if at := risk.Time(c.data[i]); s.in(masks[i]) && at > lo && !(best.set && s.agg.beats(s.column, best.value, values[i])) {
-				best = pick{at, values[i], true}
-			}
+		if c.first() <= lo {
+			from = max(from, c.after(lo))
 		}
+		masks, values := s.parts(c, e.layout)
+		best = s.extreme(best, c.data, masks, values, from, n)
 	}
 	for _, q := range r.queue[r.first:] {
 		if q.at > lo {
@@ -203,7 +200,7 @@ func (e *entity) inserted(at risk.Time, mask, values []uint64, atEnd bool) {
 				v = values[s.col]
 			}
 			if s.agg.tally != nil {
-				s.agg.tally(&r.tally, s.column, v, 1)
+				s.one(&r.tally, v, 1)
 			} else {
 				r.push(s, pick{at, v, true})
 			}

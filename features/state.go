@@ -31,6 +31,7 @@ type State struct {
 	hits    []hit
 	masks   []uint64
 	values  []uint64
+	warm    uint64
 }
 
 // tenure says since when a slot is counted, and under which number. A feature
@@ -157,6 +158,22 @@ func (st *State) find(p *Prepared) {
 			p.hit[r.key] = i
 		}
 	}
+	// Each entity lies somewhere else in memory. Going over all of them in short
+	// loops lets the processor wait for them at the same time.
+	for i := range st.hits {
+		st.hits[i].entity = st.entities[st.hits[i].id]
+	}
+	for i := range st.hits {
+		if e := st.hits[i].entity; e != nil && len(e.chunks) > 0 {
+			c := &e.chunks[len(e.chunks)-1]
+			st.warm ^= c.data[c.n-1]
+		}
+	}
+	for i := range st.hits {
+		if e := st.hits[i].entity; e != nil {
+			st.current(e)
+		}
+	}
 }
 
 // hit gives the index of an entity in st.hits. An event counts once for an
@@ -174,11 +191,7 @@ func (st *State) hit(p *Prepared, key int, id entityID) int {
 	if found < 0 {
 		from := len(st.masks)
 		st.masks = append(st.masks, st.set.none[:def.words]...)
-		e := st.entities[id]
-		if e != nil {
-			st.current(e)
-		}
-		st.hits = append(st.hits, hit{id: id, def: k.entity, entity: e, mask: st.masks[from:len(st.masks):len(st.masks)]})
+		st.hits = append(st.hits, hit{id: id, def: k.entity, mask: st.masks[from:len(st.masks):len(st.masks)]})
 		found = len(st.hits) - 1
 	}
 	for i, m := range k.observes {

@@ -1,0 +1,243 @@
+//go:build unix
+
+package features
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"github.com/sluice-risk/sluice/internal/expression"
+	"github.com/sluice-risk/sluice/risk"
+)
+
+// typical has 20 features over 6 entities, two formulas among them.
+const typical = `apiVersion: features/v1
+entities:
+  card: {key: card.token}
+  device: {key: device.id}
+  customer: {key: customer.id}
+  ip_net: {key: network(device.ip)}
+  merchant: {key: merchant.id}
+  pair: {key: [customer.id, merchant.id]}
+features:
+  card_attempts_10m: {count: {by: card, window: 10m, events: [payment.authorization]}}
+  card_attempts_24h: {count: {by: card, window: 24h, events: [payment.authorization]}}
+  card_distinct_amounts_1h: {distinct: {by: card, of: amount.value, window: 1h, events: [payment.authorization]}}
+  card_sum_24h: {sum: {by: card, of: amount.base, window: 24h}}
+  card_merchants_7d: {distinct: {by: card, of: merchant.id, window: 7d}}
+  device_cards_7d: {distinct: {by: device, of: card.token, window: 7d}}
+  device_count_1h: {count: {by: device, window: 1h}}
+  cash_24h: {sum: {by: customer, of: amount.base, window: 24h, where: payment.method == "cash"}}
+  cash_count_24h: {count: {by: customer, window: 24h, where: payment.method == "cash"}}
+  customer_avg_90d: {avg: {by: customer, of: amount.base, window: 90d, current: exclude}}
+  customer_max_90d: {max: {by: customer, of: amount.base, window: 90d, current: exclude}}
+  customer_since_last: {since_last: {by: customer, current: exclude}}
+  customer_cards_life: {distinct: {by: customer, of: card.token}}
+  net_cards_1h: {distinct: {by: ip_net, of: card.token, window: 1h}}
+  net_count_10m: {count: {by: ip_net, window: 10m}}
+  merchant_sum_24h: {sum: {by: merchant, of: amount.base, window: 24h}}
+  merchant_count_1h: {count: {by: merchant, window: 1h}}
+  merchant_fraud_7d: {avg: {by: merchant, of: label.fraud, window: 7d, events: [label]}}
+  pair_count: {count: {by: pair}}
+  over_average: {expr: "has(customer_avg_90d) and customer_avg_90d > 0 ? amount.base / customer_avg_90d : 1"}
+`
+
+// traffic draws records with Zipf entities; times rise by step milliseconds.
+func traffic(n, population int, step risk.Time) []*risk.Record {
+	rng := rand.New(rand.NewPCG(1, 2))
+	cards, devices := rand.NewZipf(rng, 1.1, 8, uint64(population)), rand.NewZipf(rng, 1.1, 8, uint64(population))
+	merchants := rand.NewZipf(rng, 1.2, 4, 2_000)
+	var out []*risk.Record
+	at := risk.Time(1_700_000_000_000)
+	for i := range n {
+		at += step
+		c := cards.Uint64()
+		rec := &risk.Record{Tenant: "default", Arrival: at}
+		e := &rec.Event
+		e.ID, e.Type, e.Time = fmt.Sprint("pay_", i), "payment.authorization", at
+		e.Amount = risk.Money{Minor: rng.Int64N(100_000), Currency: "USD"}
+		rec.Facts.Base = e.Amount
+		e.Payment.Method = []string{"card", "card", "card", "cash"}[rng.IntN(4)]
+		e.Card.Token = fmt.Sprint("card_", c)
+		e.Customer.ID = fmt.Sprint("customer_", c*2/3)
+		e.Device.ID = fmt.Sprint("device_", devices.Uint64())
+		e.Device.IP = fmt.Sprintf("10.%d.%d.7", c%64, c/64%256)
+		e.Merchant.ID = fmt.Sprint("m_", merchants.Uint64())
+		rec.IDs = secrets.IDs(e)
+		out = append(out, rec)
+	}
+	return out
+}
+
+// cpu reports the CPU time of an operation, which a busy machine blurs less than
+// the time on the wall. Call the function it gives when the loop is over.
+func cpu(b *testing.B) func() {
+	used := func() int64 {
+		var r syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+			b.Fatal(err)
+		}
+		return r.Utime.Nano() + r.Stime.Nano()
+	}
+	from := used()
+	return func() { b.ReportMetric(float64(used()-from)/float64(b.N), "cpu-ns/op") }
+}
+
+func BenchmarkEvent(b *testing.B) {
+	set := mustLoad(b, typical)
+	var p Prepared
+	var v Vector
+	var scope expression.Scope
+	run := func(b *testing.B, population int, step risk.Time, observe bool) {
+		recs := traffic(100_000, population, step)
+		st := NewState(set)
+		for _, r := range recs {
+			set.Prepare(r, &scope, &p)
+			st.Observe(&p, r.Event.Time, r.Arrival, &v)
+		}
+		b.ReportAllocs()
+		defer cpu(b)()
+		i, round := 0, risk.Time(0)
+		for b.Loop() {
+			r := recs[i]
+			set.Prepare(r, &scope, &p)
+			if observe {
+				at := r.Event.Time + (round+1)*step*risk.Time(len(recs))
+				st.Observe(&p, at, at, &v)
+			}
+			if i++; i == len(recs) {
+				i, round = 0, round+1
+			}
+		}
+	}
+	b.Run("prepare", func(b *testing.B) { run(b, 1_000, 5000, false) })
+	b.Run("hot", func(b *testing.B) { run(b, 1_000, 5000, true) })
+	b.Run("wide", func(b *testing.B) { run(b, 100_000, 200, true) })
+}
+
+const busyMerchant = `apiVersion: features/v1
+entities: {merchant: {key: merchant.id}}
+features:
+  n: {count: {by: merchant, window: 1h}}
+  total: {sum: {by: merchant, of: amount.base, window: 1h}}
+  cards: {distinct: {by: merchant, of: card.token, window: 1h}}
+  least: {min: {by: merchant, of: amount.base, window: 1h}}
+  most: {max: {by: merchant, of: amount.base, window: 1h}}
+`
+
+// BenchmarkBusyMerchant keeps 100,000 events in the window of one merchant.
+func BenchmarkBusyMerchant(b *testing.B) {
+	set := mustLoad(b, busyMerchant)
+	recs := traffic(100_000, 50_000, 36)
+	for _, r := range recs {
+		r.Event.Merchant.ID = "m"
+	}
+	for name, late := range map[string]risk.Time{"in-order": 0, "half-a-second-late": 500} {
+		b.Run(name, func(b *testing.B) {
+			st := NewState(set)
+			var p Prepared
+			var v Vector
+			var scope expression.Scope
+			i := 0
+			next := func() {
+				r := recs[i%len(recs)]
+				at := r.Event.Time + risk.Time(i/len(recs)*len(recs))*36
+				if i&1 == 0 {
+					at -= late
+				}
+				set.Prepare(r, &scope, &p)
+				st.Observe(&p, at, at, &v)
+				i++
+			}
+			for range 2 * len(recs) {
+				next()
+			}
+			b.ReportAllocs()
+			done := cpu(b)
+			for b.Loop() {
+				next()
+			}
+			done()
+			if n := v.Values[0]; n < 99_000 {
+				b.Fatalf("%v events in the window, want about 100000", n)
+			}
+		})
+	}
+}
+
+// BenchmarkMemory reports what a card with 20 events takes in memory and stored.
+func BenchmarkMemory(b *testing.B) {
+	set := mustLoad(b, typical)
+	for b.Loop() {
+		const cards, events = 2000, 20
+		var p Prepared
+		var v Vector
+		var scope expression.Scope
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		st := NewState(set)
+		recs := make([]*risk.Record, cards)
+		for i := range recs {
+			recs[i] = &risk.Record{Tenant: "default"}
+			recs[i].Event.Type = "payment.authorization"
+			recs[i].Event.Card.Token = fmt.Sprint("card_", i)
+			recs[i].IDs = secrets.IDs(&recs[i].Event)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for i := range cards * events {
+			r := recs[i%cards]
+			at := risk.Time(1_700_000_000_000 + i*1000)
+			r.Event.Amount = risk.Money{Minor: int64(i) * 17 % 5000, Currency: "USD"}
+			r.Facts.Base = r.Event.Amount
+			r.Event.Merchant.ID = ""
+			set.Prepare(r, &scope, &p)
+			st.Observe(&p, at, at, &v)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/cards, "B/card")
+		stored := 0
+		st.Checkpoint(func(k, value []byte, _ uint64) uint64 { stored += len(k) + len(value); return 1 })
+		b.ReportMetric(float64(stored)/cards, "stored-B/card")
+		runtime.KeepAlive(st)
+	}
+}
+
+// BenchmarkCheckpoint writes what 1,000 events have changed.
+func BenchmarkCheckpoint(b *testing.B) {
+	set := mustLoad(b, typical)
+	recs := traffic(200_000, 50_000, 200)
+	st := NewState(set)
+	var p Prepared
+	var v Vector
+	var scope expression.Scope
+	bytes, i, round := 0, 0, risk.Time(0)
+	put := func(k, value []byte, _ uint64) uint64 { bytes += len(k) + len(value); return 1 }
+	more := func(n int) {
+		for range n {
+			r := recs[i]
+			at := r.Event.Time + round*200*risk.Time(len(recs))
+			set.Prepare(r, &scope, &p)
+			st.Observe(&p, at, at, &v)
+			if i++; i == len(recs) {
+				i, round = 0, round+1
+			}
+		}
+	}
+	more(len(recs))
+	st.Checkpoint(put)
+	bytes = 0
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		more(1000)
+		b.StartTimer()
+		st.Checkpoint(put)
+	}
+	b.ReportMetric(float64(bytes)/float64(b.N)/1000, "B/event")
+}
