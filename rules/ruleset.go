@@ -72,7 +72,6 @@ type Scenario struct {
 	Deadline time.Duration // for a caller that names none
 	Score    ScoreSpec
 	Holds    HoldSpec
-	HoldFor  time.Duration // how long; 0 without holds
 
 	rules   []*rule // points first, else in file order; none that is off
 	groups  []string
@@ -88,6 +87,7 @@ type Scenario struct {
 // HoldSpec says which payments are kept back. A zero Action is none.
 type HoldSpec struct {
 	Action       risk.Action
+	For          time.Duration
 	AtExpiry     string     // release, cancel, escalate; "" not said
 	FourEyesFrom risk.Money // in the base currency; absent: never
 }
@@ -157,5 +157,5 @@ func (sc *Scenario) Hold(key risk.EventKey, arrival risk.Time, a risk.Action) ri
 	if sc.Holds.Action == 0 || a != sc.Holds.Action {
 		return risk.Hold{}
 	}
-	return risk.Hold{ID: key.HoldID(), Expires: arrival.Add(sc.HoldFor)}
+	return risk.Hold{ID: key.HoldID(), Expires: arrival.Add(sc.Holds.For)}
 }

@@ -217,7 +217,7 @@ func (l *loader) holds(sc *Scenario, spec *holdSpec) {
 		sc.Holds.Action, _ = risk.ParseAction(spec.Action.Value)
 	}
 	if written(spec.Expires) {
-		sc.HoldFor, _ = l.duration(codeHold, spec.Expires, "expires", time.Minute, 366*24*time.Hour)
+		sc.Holds.For, _ = l.duration(codeHold, spec.Expires, "expires", time.Minute, 366*24*time.Hour)
 	}
 	if t := spec.AtExpiry; written(t) && l.oneOf(codeHold, t, "at_expiry", "release", "cancel", "escalate") {
 		sc.Holds.AtExpiry = t.Value
