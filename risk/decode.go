@@ -44,7 +44,9 @@ func (d *Decoder) Decode(src []byte, rec *Record) error {
 	if d.Secrets == nil {
 		return errors.New("risk: a decoder needs secrets")
 	}
-	rec.Event, rec.Warnings, rec.Facts, rec.Erased = Event{}, nil, Facts{}, false
+	rec.Event = Event{} // alone: together with others it would be copied
+	rec.Facts = Facts{}
+	rec.Warnings, rec.Erased = nil, false
 	if most := cmp.Or(d.MaxBytes, DefaultMaxBytes); len(src) > most {
 		return &DecodeError{Offset: most, Problems: []Problem{{
 			Code: CodeTooLarge, Detail: fmt.Sprintf("%d bytes, at most %d are read", len(src), most)}}}
@@ -62,7 +64,7 @@ func (d *Decoder) Decode(src []byte, rec *Record) error {
 		return err
 	}
 	rec.Warnings = s.takeWarnings()
-	d.Secrets.fill(&rec.Event, &rec.IDs)
+	s.scratch = d.Secrets.fill(&rec.Event, &rec.IDs, s.scratch)
 	s.scratch = AppendPersonal(AppendPlain(s.scratch[:0], &rec.Event), &rec.Event)
 	rec.Content = d.Secrets.Content(s.scratch)
 	return nil
@@ -441,6 +443,9 @@ func readCustom(s *scanner, e *Event) {
 			s.unfit(false, "not a string, a number, true or false")
 		}
 		if field.Kind != 0 && !s.stopped {
+			if e.Custom == nil {
+				e.Custom = make([]Custom, 0, 4)
+			}
 			field.Name = s.keep(key)
 			e.Custom = append(e.Custom, field)
 		}

@@ -73,7 +73,7 @@ func cutEmail(s string) (local, domain string, ok bool) {
 	if at < 1 || strings.ContainsAny(s, " \t\r\n") {
 		return "", "", false
 	}
-	local, domain = s[:at], strings.TrimSuffix(s[at+1:], ".")
+	local, domain = s[:at], strings.TrimRight(s[at+1:], ".")
 	if dot := strings.IndexByte(domain, '.'); dot < 1 {
 		return "", "", false
 	}
@@ -81,10 +81,11 @@ func cutEmail(s string) (local, domain string, ok bool) {
 }
 
 func appendPhone(dst []byte, s string) []byte {
-	s = strings.TrimLeft(strings.TrimSpace(s), "(")
+	s = strings.TrimLeft(strings.TrimSpace(s), "( ")
 	s, international := strings.CutPrefix(s, "+")
-	if !international {
-		s, international = strings.CutPrefix(s, "00")
+	zeros := 0 // digits to drop: the 00 that is dialled for the +
+	if !international && startsWith00(s) {
+		international, zeros = true, 2
 	}
 	start := len(dst)
 	if international {
@@ -93,8 +94,10 @@ func appendPhone(dst []byte, s string) []byte {
 	digits := 0
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
-		case international && strings.HasPrefix(s[i:], "(0)"):
+		case international && zeros == 0 && strings.HasPrefix(s[i:], "(0)"):
 			i += 2 // the trunk prefix, dialled only at home
+		case isDigit(c) && zeros > 0:
+			zeros--
 		case isDigit(c):
 			dst = append(dst, c)
 			digits++
@@ -106,4 +109,17 @@ func appendPhone(dst []byte, s string) []byte {
 		return dst[:start]
 	}
 	return dst
+}
+
+// startsWith00 reports whether the first two digits of s are zeros.
+func startsWith00(s string) bool {
+	zeros := 0
+	for i := 0; i < len(s) && zeros < 2; i++ {
+		if s[i] == '0' {
+			zeros++
+		} else if isDigit(s[i]) {
+			return false
+		}
+	}
+	return zeros == 2
 }

@@ -25,6 +25,7 @@ func TestNormalForms(t *testing.T) {
 	email(" Maria.Keller+Shop@Example.COM ", "maria.keller@example.com")
 	email("m.a.r.i.a+x@googlemail.com", "maria@gmail.com")
 	email("m.a@example.com.", "m.a@example.com")
+	email("m@a..", "")
 	email("\"a@b\"@example.com", "\"a@b\"@example.com")
 	for _, bad := range []string{"", "a", "@b.co", "a@", "a@b", "a@.", "a@.co", "+tag@b.co", "...@gmail.com", "a b@c.de"} {
 		email(bad, "")
@@ -40,6 +41,8 @@ func TestNormalForms(t *testing.T) {
 	phone("(+44) 20 7946.0958", "+442079460958")
 	phone("0044 20 7946 0958", "+442079460958")
 	phone("020 7946 0958", "02079460958")
+	phone("0(0)44 20 7946", "+44207946")
+	phone("0 0000", "")
 	phone("(0)20 7946 0958", "02079460958")
 	phone("1234", "")
 	phone("12345", "12345")

@@ -439,6 +439,11 @@ func sensitive(key []byte) bool {
 	if len(key) < 3 || len(key) > len(buf) {
 		return false
 	}
+	switch key[0] | 0x20 { // most keys go no further
+	case 'c', 'p', 't', 'm':
+	default:
+		return false
+	}
 	for i, c := range key {
 		switch {
 		case c >= 'A' && c <= 'Z':

@@ -23,10 +23,19 @@ var eventTable = newEventTable()
 func newEventTable() *table[Event] {
 	var root []member[Event]
 	group := func(name string, t *table[Event]) {
+		write := t.appendObject
+		if absent := absentGroup[name]; absent != nil {
+			write = func(dst []byte, part Class, e *Event) []byte {
+				if absent(e) {
+					return dst
+				}
+				return t.appendObject(dst, part, e)
+			}
+		}
 		root = append(root, member[Event]{
 			name:  name,
 			read:  func(s *scanner, e *Event) { readObject(s, t, e) },
-			write: t.appendObject,
+			write: write,
 		})
 	}
 	var members []member[Event]
@@ -67,6 +76,17 @@ func newEventTable() *table[Event] {
 	}
 	root = append(root, member[Event]{name: "custom", read: readCustom, write: writeCustom})
 	return newTable(root...)
+}
+
+// absentGroup tells quickly of the large groups that most events are without.
+var absentGroup = map[string]func(*Event) bool{
+	"billing":           func(e *Event) bool { return e.Billing == Address{} },
+	"shipping":          func(e *Event) bool { return e.Shipping == Address{} },
+	"sender":            func(e *Event) bool { return e.Sender == Party{} },
+	"receiver":          func(e *Event) bool { return e.Receiver == Party{} },
+	"ultimate_sender":   func(e *Event) bool { return e.UltimateSender == Party{} },
+	"ultimate_receiver": func(e *Event) bool { return e.UltimateReceiver == Party{} },
+	"escrow":            func(e *Event) bool { return e.Escrow == Escrow{} },
 }
 
 func writeNothing(dst []byte, _ Class, _ *Event) []byte { return dst }

@@ -48,21 +48,22 @@ func (s *Secrets) ID(value string) ID {
 
 // IDs gives the pseudonyms of every form in Keys that the event has.
 func (s *Secrets) IDs(e *Event) (ids IDs) {
-	s.fill(e, &ids)
+	s.fill(e, &ids, nil)
 	return ids
 }
 
-func (s *Secrets) fill(e *Event, ids *IDs) {
-	var buf [MaxText]byte
+// fill uses buf for normal forms, and gives it back as it has become.
+func (s *Secrets) fill(e *Event, ids *IDs, buf []byte) []byte {
 	for i := range Keys {
 		if k := &Keys[i]; k.field != nil {
 			ids[i] = s.ID(*k.field(e))
-		} else if b := k.derive(buf[:0], e); len(b) > 0 {
-			ids[i] = sipHash(s.id0, s.id1, b)
+		} else if buf = k.derive(buf[:0], e); len(buf) > 0 {
+			ids[i] = sipHash(s.id0, s.id1, buf)
 		} else {
 			ids[i] = ID{}
 		}
 	}
+	return buf
 }
 
 // Content gives the keyed digest of an event's canonical encoding.
