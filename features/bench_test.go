@@ -205,6 +205,7 @@ func BenchmarkMemory(b *testing.B) {
 		st.Checkpoint(func(k, value []byte, _ uint64) uint64 { stored += len(k) + len(value); return 1 })
 		b.ReportMetric(float64(stored)/cards, "stored-B/card")
 		runtime.KeepAlive(st)
+		runtime.KeepAlive(recs)
 	}
 }
 

@@ -20,7 +20,7 @@ const (
 
 // appendSmall encodes what belongs to no entity.
 func (st *State) appendSmall(b []byte) []byte {
-	b = append(b, smallVersion, flag(st.started))
+	b = append(b, smallVersion, bit(st.started))
 	b = binary.AppendVarint(b, int64(st.watermark))
 	b = binary.AppendVarint(b, int64(st.floor))
 	b = binary.AppendUvarint(b, uint64(st.layouts.nextSlot))
@@ -30,7 +30,7 @@ func (st *State) appendSmall(b []byte) []byte {
 		b = append(b, st.set.slots[i].def[:]...)
 		b = binary.AppendUvarint(b, uint64(t.number))
 		b = binary.AppendVarint(b, int64(t.since))
-		b = append(b, flag(t.genesis))
+		b = append(b, bit(t.genesis))
 	}
 	var all []*layout
 	for _, l := range st.layouts.all {
@@ -53,7 +53,7 @@ func (st *State) appendSmall(b []byte) []byte {
 	return b
 }
 
-func flag(v bool) byte {
+func bit(v bool) byte {
 	if v {
 		return 1
 	}
@@ -128,10 +128,10 @@ func (e *entity) appendHead(b []byte) []byte {
 		b = binary.AppendUvarint(b, uint64(f.n))
 		b = binary.LittleEndian.AppendUint64(b, uint64(f.sum.hi))
 		b = binary.LittleEndian.AppendUint64(b, f.sum.lo)
-		b = append(b, flag(f.best.set))
+		b = append(b, bit(f.best.set))
 		b = binary.AppendVarint(b, int64(f.best.at))
 		b = binary.LittleEndian.AppendUint64(b, f.best.value)
-		b = append(b, flag(f.keys != nil))
+		b = append(b, bit(f.keys != nil))
 	}
 	return b
 }

@@ -26,13 +26,15 @@ type draft struct {
 func (l *loader) features(specs diag.Map[featureSpec]) {
 	s := l.set
 	s.features = make([]feature, len(specs))
+	for i, spec := range specs {
+		s.index[spec.Key.Value] = i
+	}
 	taken := l.env.With() // of a child, so that the caller's names stay
 	for i, spec := range specs {
 		f := &s.features[i]
 		f.slot = -1
 		f.info = Info{Name: spec.Key.Value, At: spec.Key.Span}
 		s.names = append(s.names, f.info.Name)
-		s.index[f.info.Name] = i
 		if !spec.Value.bad {
 			f.info.Derived = spec.Value.kind.Value == "expr"
 			if !f.info.Derived {

@@ -2,6 +2,7 @@ package features
 
 import (
 	"math"
+	"slices"
 
 	"github.com/sluice-risk/sluice/risk"
 )
@@ -242,7 +243,7 @@ func (st *State) expire(e *entity) {
 		st.forget(e, c)
 	}
 	if k > 0 {
-		e.chunks = append(e.chunks[:0], e.chunks[k:]...)
+		e.chunks = slices.Delete(e.chunks, 0, k)
 		e.dropped(last, st)
 	}
 	if e.oldest = 0; len(e.chunks) > 0 {

@@ -176,20 +176,32 @@ func (l *loader) key(def *entityDef, parts []diag.Text) {
 	l.set.keys = append(l.set.keys, k)
 }
 
-// pseudonymous takes over the mistakes of an expression and says why it may not
-// read what is erased.
+// pseudonymous takes over the mistakes of an expression, and says why it may not
+// read what is erased, or other features.
 func (l *loader) pseudonymous(list diag.List) {
 	for _, d := range list {
-		if d.Code == codePersonal {
+		switch d.Code {
+		case codePersonal:
 			d.Help = "features must count the same after the personal part of an event is erased; " +
 				"identifiers are for an entity's key and the `of` of distinct, as they are or as " + normalised()
+		case codeUnknown:
+			for name := range l.set.index {
+				if strings.Contains(d.Message, "`"+name+"`") {
+					d.Message, d.Label = fmt.Sprintf("feature `%s` cannot be read here", name), ""
+					d.Help = "keys, of and where read the event alone; combine features with expr"
+				}
+			}
 		}
 		l.list.Add(d)
 	}
 }
 
-// codePersonal is the expression compiler's code for a name that is erased.
-const codePersonal = "E021"
+// The expression compiler's codes for a name that it does not know, and for one
+// that is erased.
+const (
+	codeUnknown  = "E012"
+	codePersonal = "E021"
+)
 
 func normalised() string {
 	var forms []string
