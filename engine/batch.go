@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/sluice-risk/sluice/features"
+	"github.com/sluice-risk/sluice/risk"
+	"github.com/sluice-risk/sluice/rules"
+	"github.com/sluice-risk/sluice/store/journal"
+)
+
+// Verdict says what became of an entry.
+type Verdict uint8
+
+const (
+	Decided   Verdict = iota + 1 // has a decision
+	Observed                     // counted; its type has no scenario
+	Duplicate                    // sent before with the same content: nothing changed
+	Conflict                     // sent before with other content: nothing changed
+	Refused                      // no event at all
+	Control                      // an activation, an answered fallback, the genesis
+)
+
+func (v Verdict) String() string {
+	return [...]string{"none", "decided", "observed", "duplicate", "conflict", "refused", "control"}[v]
+}
+
+// Result is what a caller, a publisher or a page learns about one entry. It is
+// immutable and its bytes are shared.
+type Result struct {
+	Position journal.Position
+	Verdict  Verdict
+	Key      risk.EventKey
+	Tenant   string
+	Event    string
+	Type     string
+	Source   risk.Source
+	Arrival  risk.Time
+
+	Body     []byte // canonical, with evidence; of a Duplicate the first answer's
+	Public   []byte // the same without evidence, where the item asked for it
+	Action   risk.Action
+	Scenario string
+	Subject  string
+	Amount   risk.Money
+	Base     risk.Money
+	Answered *risk.Answered // the fallback this decision supersedes
+	Refused  *risk.Refused  // set with Refused, and with Conflict from a source
+	Took     time.Duration  // from submission to answer; zero when read back
+	Err      error          // the entry was not taken: nothing above is set
+}
+
+// Item is one entry on its way.
+type Item struct {
+	Entry   risk.Entry
+	Raw     []byte        // to decode at intake; nil when Entry is set already
+	Tenant  string        // of Raw
+	Source  risk.Source   // of Raw
+	Key     risk.EventKey // of an event
+	Strict  bool          // refuse at intake what would be warned of
+	Redact  bool          // the caller may not see evidence: make Public too
+	Reply   func(Result)  // called once, in position order, when durable; may be nil
+	Bundle  *Bundle       // of an activation made by this process; else from its blob
+	Started time.Time     // monotonic, for Took
+
+	record   risk.Record // backing of Entry.Event
+	known    *row        // found in the store at enrich; nil: not there
+	named    *row        // the same for the event that a label names
+	scenario *rules.Scenario
+	prepared features.Prepared
+	vector   features.Vector
+	timing   features.Timing
+	verdict  Verdict
+	entry    *memory // what is remembered until the next checkpoint
+	body     []byte
+	public   []byte
+	action   risk.Action
+	subject  string
+	bodySum  risk.Digest
+	salt     [16]byte
+	encoded  []byte
+	err      error
+}
+
+// Batch is what goes through the walk together: entries at consecutive
+// positions. A control entry that changes the bundle is alone in its batch.
+type Batch struct {
+	First journal.Position
+	Items []*Item
+
+	bundle     *Bundle
+	generation uint64     // checkpoints that the look-ups of enrich could see
+	durable    chan error // the fsync's result, live only
+	checkpoint *pending   // taken behind this batch, nil mostly
+	final      bool       // nothing comes after it
+}
+
+// Last is the position of the batch's last entry.
+func (b *Batch) Last() journal.Position { return b.First + journal.Position(len(b.Items)) - 1 }

@@ -1,0 +1,252 @@
+package engine
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/sluice-risk/sluice/risk"
+	"github.com/sluice-risk/sluice/store"
+	"github.com/sluice-risk/sluice/store/journal"
+)
+
+// pending is a checkpoint on its way to the store: all that changed up to its
+// position, encoded behind a batch and written when that batch is durable.
+type pending struct {
+	checkpoint store.Checkpoint
+	generation uint64
+	rows       []*memory // keys only: the walk still owns what is in them
+	answers    []*answered
+	keep       journal.Position // the oldest position that is still needed
+	taken      time.Time
+}
+
+// progress is what the ordering goroutine keeps beside the walk.
+type progress struct {
+	offsets map[string]map[int32]int64 // topic -> partition -> last offset in the journal
+	marks   []mark                     // where in event time the journal stands, by day
+	events  int                        // entries since the last checkpoint
+	bytes   int                        // their bodies and rows, estimated
+	taken   uint64                     // checkpoints taken
+	at      time.Time                  // of the last one
+	changed bool                       // entries or a release since then
+}
+
+// mark says that before this position the watermark had not reached At.
+type mark struct {
+	Position journal.Position `json:"position"`
+	At       risk.Time        `json:"at"`
+}
+
+// cellState is what a checkpoint keeps of the walk itself.
+type cellState struct {
+	Genesis    risk.Genesis               `json:"genesis"`
+	Activation risk.Activation            `json:"activation"`
+	Offsets    map[string]map[int32]int64 `json:"offsets"`
+	Marks      []mark                     `json:"marks"`
+	Features   []byte                     `json:"features"`
+}
+
+// note keeps account of an ordered batch and takes a checkpoint behind it when
+// one is due: by number, by size (what one transaction of the store holds), or by
+// time. Only scheduling looks at the clock.
+func (c *Cell) note(b *Batch) {
+	p := &c.progress
+	for _, it := range b.Items {
+		if rec := it.Entry.Event; rec != nil {
+			p.see(rec.Source)
+			p.bytes += len(it.body) + 256
+		} else if it.Entry.Refused != nil {
+			p.see(it.Entry.Refused.Source)
+		}
+		p.changed = true
+	}
+	p.events += len(b.Items)
+	if w := c.walk.watermark(); w != 0 {
+		c.watermark.Store(int64(w))
+		if n := len(p.marks); n == 0 || w/day > p.marks[n-1].At/day {
+			p.marks = append(p.marks, mark{b.First, w})
+		}
+	}
+	if b.bundle != nil {
+		c.dedup.Store(int64(b.bundle.Rules.Features.Limits().Dedup))
+	}
+	due := b.final || p.events >= c.opts.CheckpointEvents ||
+		p.bytes+c.walk.dirty() >= c.store.Room()/2 ||
+		time.Since(p.at) >= c.opts.CheckpointEvery
+	if p.changed && due && c.saving.CompareAndSwap(false, true) {
+		b.checkpoint = c.take(b)
+	}
+}
+
+func (p *progress) see(s risk.Source) {
+	if s.IsZero() {
+		return
+	}
+	if p.offsets[s.Topic] == nil {
+		p.offsets[s.Topic] = map[int32]int64{}
+	}
+	p.offsets[s.Topic][s.Partition] = max(p.offsets[s.Topic][s.Partition], s.Offset)
+}
+
+// take encodes all that has changed since the last checkpoint.
+func (c *Cell) take(b *Batch) *pending {
+	p := &c.progress
+	p.taken++
+	p.events, p.bytes, p.at, p.changed = 0, 0, time.Now(), false
+	w := c.walk
+	out := &pending{generation: p.taken, taken: p.at}
+	out.rows, out.answers = w.ledger.take(p.taken)
+	cp := &out.checkpoint
+	cp.Position = uint64(w.next - 1)
+	cp.Digest = w.digest
+	put := func(space store.Space, key, value []byte) {
+		cp.Puts = append(cp.Puts, store.Put{Space: space, Key: key, Value: value})
+	}
+	state := cellState{Genesis: w.origin, Activation: w.active, Offsets: p.offsets, Marks: p.marks}
+	if w.state != nil {
+		var slab []byte // the state's slices are its own: one copy of them all
+		keep := func(b []byte) []byte {
+			slab = append(slab, b...)
+			return slab[len(slab)-len(b) : len(slab) : len(slab)]
+		}
+		state.Features = w.state.Checkpoint(func(key, value []byte, replaces uint64) (sum uint64) {
+			p := store.Put{Space: store.Entities, Key: keep(key), Replaces: replaces}
+			if value != nil {
+				p.Value = keep(value)
+				sum = store.Sum(store.Entities, key, value)
+			}
+			cp.Puts = append(cp.Puts, p)
+			return sum
+		})
+	}
+	for _, m := range out.rows {
+		key := m.key[:]
+		put(store.Events, key, m.row.append(nil))
+		if m.position > 0 && m.body != nil {
+			put(store.Decisions, key, appendDecision(m.position, m.body))
+			m.body = nil // stored once; a later label changes the row alone
+		}
+		put(store.Expiry, expiryKey(m.at, m.key), []byte{})
+	}
+	for _, a := range out.answers {
+		put(store.Decisions, answerKey(a.key), mustJSON(a.Answered))
+	}
+	out.keep = p.keep(w, c.opts.RetainJournal)
+	state.Marks = p.marks
+	cp.State = mustJSON(state)
+	return out
+}
+
+// keep gives the oldest position that a window, dedup, a label or lateness may
+// still need, and forgets the marks before it.
+func (p *progress) keep(w *Walk, retain time.Duration) journal.Position {
+	if w.bundle == nil || len(p.marks) == 0 {
+		return 1
+	}
+	limits := w.bundle.Rules.Features.Limits()
+	horizon := max(retain, w.bundle.Rules.Features.Horizon(), limits.Dedup, limits.LabelHorizon) + limits.AllowedLateness
+	edge := w.watermark().Add(-horizon)
+	for len(p.marks) > 1 && p.marks[1].At < edge {
+		p.marks = p.marks[1:]
+	}
+	return p.marks[0].Position
+}
+
+// save stores a checkpoint and lets go of what only it kept alive.
+func (c *Cell) save(p *pending) error {
+	defer c.saving.Store(false)
+	expired, err := c.expired(risk.Time(c.watermark.Load()))
+	if err != nil {
+		return err
+	}
+	p.checkpoint.Puts = append(p.checkpoint.Puts, expired...)
+	if err := c.store.Commit(&p.checkpoint); err != nil {
+		return fmt.Errorf("engine: checkpoint at position %d: %w", p.checkpoint.Position, err)
+	}
+	c.generation.Store(p.generation)
+	c.memory.drop(p)
+	keep := min(p.keep, journal.Position(p.checkpoint.Position))
+	if freed, err := c.journal.Retain(keep); err != nil {
+		return err
+	} else if freed > 0 {
+		c.log.Info("journal segments released", "bytes", freed, "before", keep)
+	}
+	c.metrics.checkpoint(time.Since(p.taken), c.journal.Bytes())
+	return nil
+}
+
+// errEnough ends a scan early.
+var errEnough = errors.New("enough")
+
+// expired gives the removals of rows and decisions past their retention, by event
+// time, some at a time.
+func (c *Cell) expired(watermark risk.Time) ([]store.Put, error) {
+	const most = 5000 // keys a checkpoint
+	b := c.bundle.Load()
+	if b == nil {
+		return nil, nil
+	}
+	limits := b.Rules.Features.Limits()
+	keep := max(c.opts.RetainDecisions, limits.Dedup, limits.LabelHorizon)
+	edge := expiryKey(watermark.Add(-keep), risk.EventKey{})
+	var gone []store.Put
+	err := c.store.Scan(store.Expiry, nil, func(key, _ []byte, _ uint64) error {
+		if string(key[:4]) >= string(edge[:4]) || len(gone) >= 4*most {
+			return errEnough
+		}
+		event := append([]byte(nil), key[4:]...)
+		gone = append(gone,
+			store.Put{Space: store.Expiry, Key: append([]byte(nil), key...)},
+			store.Put{Space: store.Events, Key: event},
+			store.Put{Space: store.Decisions, Key: event},
+			store.Put{Space: store.Decisions, Key: answerKey(risk.EventKey(event))})
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return gone, err
+}
+
+const day = risk.Time(24 * time.Hour / time.Millisecond)
+
+// expiryKey orders events by the day they happened.
+func expiryKey(at risk.Time, key risk.EventKey) []byte {
+	return append(binary.BigEndian.AppendUint32(nil, uint32(max(at/day, 0))), key[:]...)
+}
+
+func answerKey(key risk.EventKey) []byte { return append(key[:], 'a') }
+
+// A stored decision: format byte, position, then the body's bytes.
+const decisionFormat = 1
+
+func appendDecision(position journal.Position, body []byte) []byte {
+	b := make([]byte, 0, len(body)+11)
+	b = binary.AppendUvarint(append(b, decisionFormat), uint64(position))
+	return append(b, body...)
+}
+
+func parseDecision(b []byte) (journal.Position, []byte, error) {
+	if len(b) > 1 && b[0] == decisionFormat {
+		if position, n := binary.Uvarint(b[1:]); n > 0 {
+			return journal.Position(position), b[1+n:], nil
+		}
+	}
+	return 0, nil, errors.New("engine: stored decision is damaged or newer than this program")
+}
+
+func mustJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("engine: %T does not marshal: %v", v, err))
+	}
+	return b
+}
+
+// Offsets gives the last offset in the journal of each partition of a topic: a
+// source goes on behind it. Valid until Run is called.
+func (c *Cell) Offsets(topic string) map[int32]int64 { return maps.Clone(c.progress.offsets[topic]) }

@@ -1,0 +1,157 @@
+package engine
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"github.com/sluice-risk/sluice/internal/enrich"
+	"github.com/sluice-risk/sluice/risk"
+	"github.com/sluice-risk/sluice/store"
+)
+
+// Intake decodes bytes into the item's record: strictly, with card numbers
+// replaced and free text masked. The error is a *risk.DecodeError; nothing of a
+// refused event is kept but, for a source, that it was refused.
+func (c *Cell) Intake(it *Item) error {
+	decoder := *c.opts.Decoder
+	decoder.Strict = it.Strict
+	if err := decoder.Decode(it.Raw, &it.record); err != nil {
+		return err
+	}
+	it.record.Tenant = it.Tenant
+	it.record.Source = it.Source
+	it.record.Arrival = risk.At(c.opts.Now())
+	it.Entry.Event = &it.record
+	it.Key = risk.KeyOf(it.Tenant, it.record.Event.ID)
+	return nil
+}
+
+// intake is Intake for what was submitted as bytes. A source's record that is no
+// event becomes an entry that says so, and keeps its place in the order.
+func (c *Cell) intake(_ *Batch, it *Item, _ *worker) {
+	if it.Raw == nil || it.Entry.Event != nil {
+		return
+	}
+	if err := c.Intake(it); err != nil {
+		it.Entry = risk.Entry{Refused: &risk.Refused{
+			Tenant: it.Tenant,
+			Source: it.Source,
+			Reason: "invalid_event",
+			Detail: err.Error(),
+			Digest: c.payloadDigest(it.Raw),
+			At:     risk.At(c.opts.Now()),
+		}}
+	}
+}
+
+func (c *Cell) payloadDigest(raw []byte) string {
+	d := c.opts.Decoder.Secrets.Content(raw)
+	return hex.EncodeToString(d[:])
+}
+
+// conflict is what a source is told of an event whose id is taken.
+func conflict(rec *risk.Record) *risk.Refused {
+	return &risk.Refused{
+		Tenant: rec.Tenant,
+		Source: rec.Source,
+		Reason: "conflict",
+		Detail: "event " + rec.Event.ID + " was sent before with other content",
+		Digest: hex.EncodeToString(rec.Content[:]),
+		At:     rec.Arrival,
+	}
+}
+
+// enrich looks up what the serial step must not wait for: facts, and whether the
+// event, or the one it labels, is known to the store. Then the entry is complete
+// and gets its journal form.
+func (c *Cell) enrich(_ *Batch, it *Item, _ *worker) {
+	if rec := it.Entry.Event; rec != nil {
+		c.tables().Fill(rec)
+		c.lookUp(it)
+	}
+	rand.Read(it.salt[:])
+	it.encoded = risk.AppendEntry(it.encoded[:0], &it.Entry, it.salt)
+}
+
+// lookUp finds what the store knows of the event and of the one it labels.
+func (c *Cell) lookUp(it *Item) {
+	rec := it.Entry.Event
+	it.known, it.err = c.stored(it.Key)
+	if it.err == nil && labelKind(&rec.Event) != 0 {
+		it.named, it.err = c.stored(risk.KeyOf(rec.Tenant, rec.Event.Label.Event))
+	}
+}
+
+// tables are the look-ups with the active release's rates.
+func (c *Cell) tables() *enrich.Tables {
+	if b := c.bundle.Load(); b != nil {
+		return b.tables
+	}
+	return c.opts.Tables
+}
+
+// stored finds an event's row in the store, nil when it is not there. A damaged
+// row is an error: it must not pass for a new event.
+func (c *Cell) stored(key risk.EventKey) (*row, error) {
+	switch value, err := c.store.Get(store.Events, key[:]); {
+	case err == nil:
+		return parseRow(value)
+	case errors.Is(err, store.ErrNotFound):
+		return nil, nil
+	default:
+		return nil, err
+	}
+}
+
+// settle answers at once what is known and durable already: a retry costs no
+// place in the journal. What is still on its way is told apart by the walk.
+func (c *Cell) settle(b *Batch) error {
+	keep := b.Items[:0]
+	for _, it := range b.Items {
+		if it.err != nil {
+			return it.err
+		}
+		if !c.settled(it) {
+			keep = append(keep, it)
+		}
+	}
+	clear(b.Items[len(keep):])
+	b.Items = keep
+	return nil
+}
+
+func (c *Cell) settled(it *Item) bool {
+	rec := it.Entry.Event
+	if rec == nil {
+		return false
+	}
+	content, at := risk.Digest{}, risk.Time(0)
+	if m, ok := c.memory.find(it.Key); ok {
+		content, at = m.content, m.at
+	} else if it.known != nil && it.known.position != 0 {
+		content, at = it.known.content, it.known.at
+	} else {
+		return false
+	}
+	if risk.Time(c.watermark.Load()).Sub(at) > time.Duration(c.dedup.Load()) {
+		return false
+	}
+	if content == rec.Content {
+		it.verdict = Duplicate
+	} else if rec.Source.IsZero() {
+		it.verdict = Conflict
+	} else { // keeps its place, so that the dead letter is sent exactly once
+		it.Entry = risk.Entry{Refused: conflict(rec)}
+		it.encoded = risk.AppendEntry(it.encoded[:0], &it.Entry, it.salt)
+		return false
+	}
+	r := it.result(0)
+	if r.Verdict == Duplicate {
+		c.recall(&r)
+	}
+	c.metrics.count(&r)
+	it.reply(r)
+	return true
+}

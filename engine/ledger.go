@@ -1,0 +1,276 @@
+package engine
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/sluice-risk/sluice/features"
+	"github.com/sluice-risk/sluice/risk"
+	"github.com/sluice-risk/sluice/store/journal"
+)
+
+// row is what is remembered of an accepted event: enough to know it again, and
+// the entities that a label naming it will count for.
+type row struct {
+	position journal.Position // 0: not seen itself, only named by a label
+	at       risk.Time        // as counted, so after clamping
+	content  risk.Digest
+	labels   uint8 // kinds of label that have counted, one bit each
+	decided  bool
+	touches  []features.Touch
+}
+
+// memory is a row and its decision between the walk and the next checkpoint.
+type memory struct {
+	row
+	key        risk.EventKey
+	body       []byte
+	fresh      bool   // the row is to be written; else only what follows
+	checkpoint uint64 // the generation that stores it; 0: none yet
+}
+
+// ledger knows which events were accepted. What a checkpoint has stored is found
+// by enrich in the store; what is younger is in entries. The walk's goroutine
+// owns it.
+type ledger struct {
+	limits  features.Limits
+	entries map[risk.EventKey]*memory
+	pending []*memory   // changed since the last checkpoint, in order of change
+	answers []*answered // the same for fallbacks
+	retired []*memory   // stored, and kept until every batch can see them in the store
+}
+
+// answered is a fallback that went out before the decision.
+type answered struct {
+	key risk.EventKey
+	*risk.Answered
+}
+
+// find gives what is remembered of an event: the newer of memory and store.
+func (l *ledger) find(key risk.EventKey, stored *row) *row {
+	if m := l.entries[key]; m != nil {
+		return &m.row
+	}
+	return stored
+}
+
+// admit tells whether an event is new. Beyond the dedup horizon an id may come
+// again as another event.
+func (l *ledger) admit(it *Item, rec *risk.Record, watermark risk.Time) Verdict {
+	if r := l.find(it.Key, it.known); r != nil && r.position != 0 && watermark.Sub(r.at) <= l.limits.Dedup {
+		if r.content == rec.Content {
+			return Duplicate
+		}
+		return Conflict
+	}
+	if it.scenario == nil || rec.ObserveOnly {
+		return Observed
+	}
+	return Decided
+}
+
+// labelUse says what a label did.
+type labelUse uint8
+
+const (
+	notLabel      labelUse = iota
+	labelCounted           // for the entities of the event it names
+	labelUnknown           // the named event is not known, or beyond the horizon
+	labelRepeated          // this kind has counted for that event already
+)
+
+// label hands the entities of the event that rec names to the features. A label
+// for an unknown event counts for the entities it carries itself, once per kind.
+func (l *ledger) label(it *Item, rec *risk.Record, watermark risk.Time) labelUse {
+	kind := labelKind(&rec.Event)
+	if kind == 0 {
+		return notLabel
+	}
+	key := risk.KeyOf(rec.Tenant, rec.Event.Label.Event)
+	named := l.find(key, it.named)
+	if named != nil && watermark.Sub(named.at) > l.limits.LabelHorizon {
+		named = nil
+	}
+	switch {
+	case named == nil:
+		if len(it.prepared.Touches()) > 0 {
+			l.remember(key, row{at: rec.Event.Time, labels: kind})
+		}
+		return labelUnknown
+	case named.labels&kind != 0:
+		if rec.Event.Type == "label" {
+			it.prepared.Discard()
+		}
+		return labelRepeated
+	case named.position == 0:
+		l.remember(key, *named).labels |= kind
+		return labelUnknown
+	}
+	m := l.remember(key, *named)
+	m.labels |= kind
+	it.prepared.Recall(m.touches)
+	return labelCounted
+}
+
+// remember gives the memory of an event, from its row when it is only stored,
+// and marks it for the next checkpoint.
+func (l *ledger) remember(key risk.EventKey, r row) *memory {
+	m := l.entries[key]
+	if m == nil {
+		m = &memory{row: r, key: key}
+		l.entries[key] = m
+	}
+	l.change(m)
+	return m
+}
+
+// add remembers an accepted event.
+func (l *ledger) add(it *Item, rec *risk.Record, position journal.Position) {
+	m := &memory{key: it.Key, row: row{
+		position: position,
+		at:       it.timing.At,
+		content:  rec.Content,
+		decided:  it.verdict == Decided,
+		touches:  append([]features.Touch(nil), it.prepared.Touches()...),
+	}}
+	if early := l.find(it.Key, it.known); early != nil && early.position == 0 {
+		m.labels = early.labels
+	}
+	it.entry = m
+	l.entries[it.Key] = m
+	l.change(m)
+}
+
+// change marks a memory for the next checkpoint.
+func (l *ledger) change(m *memory) {
+	if !m.fresh {
+		m.fresh = true
+		l.pending = append(l.pending, m)
+	}
+	m.checkpoint = 0
+}
+
+// note takes up an entry that is no event.
+func (l *ledger) note(it *Item, position journal.Position) {
+	it.verdict = Control
+	if it.Entry.Refused != nil {
+		it.verdict = Refused
+	}
+	if a := it.Entry.Answered; a != nil {
+		l.answers = append(l.answers, &answered{risk.KeyOf(a.Tenant, a.Event), a})
+	}
+}
+
+// take hands over all that changed, to be stored by checkpoint generation g.
+func (l *ledger) take(g uint64) (rows []*memory, answers []*answered) {
+	rows, answers = l.pending, l.answers
+	for _, m := range rows {
+		m.fresh, m.checkpoint = false, g
+	}
+	l.retired = append(l.retired, rows...)
+	l.pending, l.answers = nil, nil
+	return rows, answers
+}
+
+// drop forgets what the look-ups of a batch that saw generation g find in the
+// store. A row that changed again meanwhile stays.
+func (l *ledger) drop(g uint64) {
+	n := 0
+	for _, m := range l.retired {
+		if m.checkpoint > g {
+			break
+		}
+		if m.checkpoint != 0 && l.entries[m.key] == m {
+			delete(l.entries, m.key)
+		}
+		n++
+	}
+	l.retired = l.retired[n:]
+}
+
+// expire forgets, in a walk without a store, what nothing can ask for any more.
+func (l *ledger) expire(watermark risk.Time) {
+	n := 0
+	for _, m := range l.pending {
+		if watermark.Sub(m.at) <= max(l.limits.Dedup, l.limits.LabelHorizon) {
+			break
+		}
+		if l.entries[m.key] == m {
+			delete(l.entries, m.key)
+		}
+		n++
+	}
+	l.pending = l.pending[n:]
+}
+
+// labelKind gives the bit of the label that an event makes, 0 for none.
+func labelKind(e *risk.Event) uint8 {
+	if e.Label.Event == "" {
+		return 0
+	}
+	switch e.Type {
+	case "chargeback":
+		return 1 << 2
+	case "label":
+		for i, kind := range [...]string{"fraud", "early_warning", "chargeback", "genuine", "other"} {
+			if e.Label.Kind == kind {
+				return 1 << i
+			}
+		}
+	}
+	return 0
+}
+
+// A stored row: format byte, position, instant, labels, flags, content digest,
+// then role and id of each touch. docs/format.md has it as a table.
+const rowFormat = 1
+
+func (r *row) append(dst []byte) []byte {
+	dst = append(dst, rowFormat)
+	dst = binary.AppendUvarint(dst, uint64(r.position))
+	dst = binary.AppendVarint(dst, int64(r.at))
+	flags := byte(0)
+	if r.decided {
+		flags = 1
+	}
+	dst = append(dst, r.labels, flags)
+	dst = append(dst, r.content[:]...)
+	for _, t := range r.touches {
+		dst = binary.BigEndian.AppendUint32(dst, t.Role)
+		dst = append(dst, t.ID[:]...)
+	}
+	return dst
+}
+
+var errRow = errors.New("engine: stored event row is damaged or newer than this program")
+
+func parseRow(b []byte) (*row, error) {
+	if len(b) == 0 || b[0] != rowFormat {
+		return nil, errRow
+	}
+	b = b[1:]
+	position, n := binary.Uvarint(b)
+	if n <= 0 {
+		return nil, errRow
+	}
+	b = b[n:]
+	at, n := binary.Varint(b)
+	if n <= 0 || len(b) < n+2+len(risk.Digest{}) {
+		return nil, errRow
+	}
+	b = b[n:]
+	r := &row{position: journal.Position(position), at: risk.Time(at), labels: b[0], decided: b[1]&1 != 0}
+	b = b[2:]
+	copy(r.content[:], b)
+	b = b[len(r.content):]
+	const touch = 4 + len(risk.ID{})
+	if len(b)%touch != 0 {
+		return nil, errRow
+	}
+	for ; len(b) > 0; b = b[touch:] {
+		t := features.Touch{Role: binary.BigEndian.Uint32(b)}
+		copy(t.ID[:], b[4:])
+		r.touches = append(r.touches, t)
+	}
+	return r, nil
+}

@@ -1,0 +1,290 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sluice-risk/sluice/risk"
+	"github.com/sluice-risk/sluice/store"
+	"github.com/sluice-risk/sluice/store/journal"
+)
+
+// Open opens the cell kept in dir, or begins a new one: the journal with its torn
+// tail cut, the store's last checkpoint, the state from both, and then everything
+// the journal has behind it, through the same walk, compared with the digests
+// written at the time. What does not fit together is an error that says which
+// file, and nothing is served.
+func Open(dir string, o Options) (*Cell, error) {
+	o = o.withDefaults()
+	c := &Cell{
+		opts:     o,
+		blobs:    Blobs(filepath.Join(dir, "blobs")),
+		metrics:  newMetrics(o.Register),
+		log:      o.Log,
+		waiting:  make(chan *Item, o.Inflight),
+		gathered: make(chan *Batch),
+		ordered:  make(chan *Batch, 1),
+		pending:  make(chan *pending, 1),
+		intakers: newPool(),
+		memory:   recent{accepted: map[risk.EventKey]*settled{}, answered: map[risk.EventKey]*risk.Answered{}},
+		progress: progress{offsets: map[string]map[int32]int64{}, at: time.Now()},
+	}
+	c.walk = NewWalk(func(a risk.Activation) (*Bundle, error) { return c.blobs.Load(a.SHA256, o.Tables) }, c.metrics)
+	c.walk.stored = true
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := c.open(dir); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+func (c *Cell) open(dir string) (err error) {
+	if c.opts.DiskReserve >= 0 {
+		if c.guard, err = store.NewGuard(store.GuardOptions{Dirs: []string{dir}, Reserve: c.opts.DiskReserve, Ballast: c.opts.DiskBallast, Logger: c.log}); err != nil {
+			return err
+		}
+	}
+	if c.store, err = store.Open(filepath.Join(dir, "state"), c.opts.Store); err != nil {
+		return err
+	}
+	if c.journal, err = journal.Open(cmp.Or(c.opts.JournalDir, filepath.Join(dir, "journal")), c.opts.Journal); err != nil {
+		return err
+	}
+	if err := c.restore(); err != nil {
+		return err
+	}
+	if err := c.catchUp(); err != nil {
+		return err
+	}
+	c.feed.init(c.journal.End() + 1)
+	return nil
+}
+
+// restore takes up the last checkpoint.
+func (c *Cell) restore() error {
+	last, ok := c.store.Last()
+	if !ok {
+		if first := c.journal.First(); first > 1 {
+			return fmt.Errorf("engine: the store is empty and the journal begins at position %d: the state cannot be rebuilt from it", first)
+		}
+		return nil
+	}
+	position := journal.Position(last.Position)
+	if end := c.journal.End(); position > end {
+		return fmt.Errorf("engine: the store has applied position %d, the journal ends at %d: entries are missing from the journal", position, end)
+	}
+	if first := c.journal.First(); first > position+1 {
+		return fmt.Errorf("engine: the store has applied position %d, the journal begins at %d: entries are missing between them", position, first)
+	}
+	var s cellState
+	if err := json.Unmarshal(last.State, &s); err != nil {
+		return fmt.Errorf("engine: checkpoint at position %d: %w", position, err)
+	}
+	w := c.walk
+	w.next, w.digest, w.origin = position+1, last.Digest, s.Genesis
+	if s.Activation.SHA256 != "" {
+		if err := w.activate(&Item{Entry: risk.Entry{Activation: &s.Activation}}, position); err != nil {
+			return err
+		}
+		if err := w.state.Restore(s.Features); err != nil {
+			return err
+		}
+	}
+	if s.Offsets != nil {
+		c.progress.offsets = s.Offsets
+	}
+	c.progress.marks = s.Marks
+	// The scan also proves that no entity is lost, stale or back from the dead.
+	return c.store.Scan(store.Entities, nil, func(key, value []byte, sum uint64) error {
+		if w.state == nil {
+			return errors.New("engine: the store holds entities of no release")
+		}
+		return w.state.RestoreEntity(key, value, sum)
+	})
+}
+
+// catchUp applies what the journal has behind the checkpoint.
+func (c *Cell) catchUp() error {
+	from := c.walk.Next()
+	if from > c.journal.End() {
+		c.publishBundle()
+		return nil
+	}
+	started := time.Now()
+	r, err := c.journal.Read(from)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for {
+		frame, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		b, err := DecodeBatch(frame)
+		if err != nil {
+			return err
+		}
+		// A frame cut by the checkpoint's position has no digest of its start.
+		if frame.Decided == b.First-1 && frame.Digest != c.walk.digest {
+			return &DivergedError{Position: b.First, Want: frame.Digest, Got: c.walk.digest}
+		}
+		for _, it := range b.Items {
+			if it.Entry.Event != nil {
+				c.lookUp(it)
+			}
+			if it.err != nil {
+				return it.err
+			}
+		}
+		if err := c.walk.Apply(b); err != nil {
+			return err
+		}
+		results := make([]Result, len(b.Items))
+		for i, it := range b.Items {
+			results[i] = it.result(b.First + journal.Position(i))
+		}
+		c.memory.add(b.Items, results)
+		c.note(b)
+		if b.checkpoint != nil {
+			if err := c.save(b.checkpoint); err != nil {
+				return err
+			}
+			c.walk.ledger.drop(c.generation.Load())
+		}
+	}
+	c.publishBundle()
+	c.log.Info("journal applied", "from", from, "to", c.walk.Next()-1, "dur", time.Since(started))
+	return nil
+}
+
+func (c *Cell) publishBundle() {
+	c.bundle.Store(c.walk.Bundle())
+	c.watermark.Store(int64(c.walk.watermark()))
+	if b := c.walk.Bundle(); b != nil {
+		c.dedup.Store(int64(b.Rules.Features.Limits().Dedup))
+	}
+}
+
+// DecodeBatch reads a journal frame back into a batch that Apply takes.
+func DecodeBatch(frame journal.Batch) (*Batch, error) {
+	b := &Batch{First: frame.First, Items: make([]*Item, len(frame.Records))}
+	for i, bytes := range frame.Records {
+		it := &Item{}
+		it.Entry.Event = &it.record
+		if err := risk.DecodeEntry(bytes, &it.Entry); err != nil {
+			return nil, fmt.Errorf("engine: journal position %d: %w", frame.First+journal.Position(i), err)
+		}
+		if rec := it.Entry.Event; rec != nil {
+			it.Key = risk.KeyOf(rec.Tenant, rec.Event.ID)
+		}
+		b.Items[i] = it
+	}
+	return b, nil
+}
+
+// Begin starts a new journal: the genesis, which fixes the base currency, and the
+// first release. It does nothing to a journal that has begun.
+func (c *Cell) Begin(ctx context.Context, b *Bundle, by string) error {
+	if c.journal.End() > 0 {
+		return nil
+	}
+	genesis := risk.Genesis{Cell: c.opts.Cell, BaseCurrency: b.Rules.BaseCurrency, Created: risk.At(c.opts.Now())}
+	if _, err := c.do(ctx, &Item{Entry: risk.Entry{Genesis: &genesis}}); err != nil {
+		return err
+	}
+	_, err := c.Activate(ctx, b, by)
+	return err
+}
+
+// Activate makes a release the one that decides, from a position of its own on.
+// The release is stored before the journal names it.
+func (c *Cell) Activate(ctx context.Context, b *Bundle, by string) (journal.Position, error) {
+	if old := c.bundle.Load(); old != nil && old.Rules.BaseCurrency != b.Rules.BaseCurrency {
+		return 0, fmt.Errorf("%w: journal %s, release %s", ErrCurrency, old.Rules.BaseCurrency, b.Rules.BaseCurrency)
+	}
+	if err := c.blobs.Put(b); err != nil {
+		return 0, fmt.Errorf("engine: store release %.12s: %w", b.SHA256, err)
+	}
+	a := risk.Activation{Kind: "ruleset", Name: b.Rules.Name, SHA256: b.SHA256, Size: int64(len(b.Blob)), By: by, At: risk.At(c.opts.Now())}
+	r, err := c.do(ctx, &Item{Entry: risk.Entry{Activation: &a}, Bundle: b})
+	return r.Position, err
+}
+
+// do hands an entry in and waits until it is durable and applied.
+func (c *Cell) do(ctx context.Context, it *Item) (Result, error) {
+	done := make(chan Result, 1)
+	it.Reply = func(r Result) { done <- r }
+	if err := c.SubmitWait(ctx, it); err != nil {
+		return Result{}, err
+	}
+	select {
+	case r := <-done:
+		return r, r.Err
+	case <-ctx.Done():
+		return Result{}, ctx.Err()
+	}
+}
+
+// Bundle is the release that decides now, nil before the first.
+func (c *Cell) Bundle() *Bundle { return c.bundle.Load() }
+
+// Close closes the files of a cell that is not running.
+func (c *Cell) Close() error {
+	var errs []error
+	if c.journal != nil {
+		errs = append(errs, c.journal.Close())
+	}
+	if c.store != nil {
+		errs = append(errs, c.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (o Options) withDefaults() Options {
+	or := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	lasting := func(v *time.Duration, d time.Duration) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	or(&o.BatchEvents, 512)
+	or(&o.Inflight, 4096)
+	or(&o.CheckpointEvents, 10_000)
+	lasting(&o.CheckpointEvery, time.Second)
+	lasting(&o.RetainDecisions, 180*24*time.Hour)
+	lasting(&o.RetainJournal, 400*24*time.Hour)
+	if o.DiskReserve == 0 {
+		o.DiskReserve = 1 << 30
+	}
+	if o.DiskBallast == 0 {
+		o.DiskBallast = 64 << 20
+	}
+	if o.Cell == "" {
+		o.Cell = "cell-0"
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}

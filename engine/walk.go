@@ -1,0 +1,195 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/sluice-risk/sluice/features"
+	"github.com/sluice-risk/sluice/internal/expression"
+	"github.com/sluice-risk/sluice/risk"
+	"github.com/sluice-risk/sluice/store/journal"
+)
+
+// Walk is the part of the engine that is a function of the journal: entries at
+// consecutive positions in, decisions out. It has no clock and does no I/O but to
+// load an activated release. One goroutine calls Apply.
+type Walk struct {
+	bundle *Bundle
+	state  *features.State
+	ledger ledger
+	digest risk.Digest      // rolling digest of all decision bodies so far
+	next   journal.Position // of the next entry
+	active risk.Activation
+	origin risk.Genesis
+
+	load    func(risk.Activation) (*Bundle, error)
+	pinned  bool // the bundle was given from outside; activations change nothing
+	stored  bool // a store takes over what the ledger remembers
+	workers pool
+	metrics *Metrics
+}
+
+// NewWalk returns a walk before the first entry. load gives the bundle of an
+// activation that does not bring its own.
+func NewWalk(load func(risk.Activation) (*Bundle, error), m *Metrics) *Walk {
+	w := &Walk{load: load, next: 1, metrics: m.orNone()}
+	w.ledger.entries = map[risk.EventKey]*memory{}
+	w.workers = newPool()
+	return w
+}
+
+// Pin makes b decide throughout, whatever the journal activates.
+func (w *Walk) Pin(b *Bundle) {
+	w.use(b)
+	w.pinned = true
+}
+
+// Apply takes a batch whose entries are complete (decoded, with their facts)
+// through features and decide. Afterwards each item tells its Result.
+func (w *Walk) Apply(b *Batch) error {
+	if b.First != w.next {
+		return fmt.Errorf("engine: batch at position %d, expected %d", b.First, w.next)
+	}
+	if err := w.control(b); err != nil {
+		return err
+	}
+	b.bundle = w.bundle
+	if b.bundle == nil && b.events() {
+		return ErrNoRelease
+	}
+	w.workers.each(b, w.prepare)
+	w.features(b)
+	w.workers.each(b, w.decide)
+	w.conclude(b)
+	w.next += journal.Position(len(b.Items))
+	if !w.stored {
+		w.ledger.expire(w.watermark())
+	}
+	return nil
+}
+
+// control applies what is not an event. An entry that changes the bundle is
+// alone in its batch, so every event of a batch sees the same one.
+func (w *Walk) control(b *Batch) error {
+	for i, it := range b.Items {
+		switch e := it.Entry; {
+		case e.Genesis != nil:
+			w.origin = *e.Genesis
+		case e.Activation != nil:
+			if len(b.Items) > 1 && b.events() {
+				return fmt.Errorf("engine: activation at position %d shares its batch with events", b.First+journal.Position(i))
+			}
+			if err := w.activate(it, b.First+journal.Position(i)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *Walk) activate(it *Item, at journal.Position) error {
+	w.active = *it.Entry.Activation
+	if w.pinned {
+		return nil
+	}
+	next := it.Bundle
+	if next == nil {
+		var err error
+		if next, err = w.load(w.active); err != nil {
+			return &BlobError{Position: at, SHA256: w.active.SHA256, Err: err}
+		}
+	}
+	w.use(next)
+	return nil
+}
+
+func (w *Walk) use(b *Bundle) {
+	w.bundle = b
+	if w.state == nil {
+		w.state = features.NewState(b.Rules.Features)
+	} else {
+		w.state.Activate(b.Rules.Features)
+	}
+	w.ledger.limits = b.Rules.Features.Limits()
+}
+
+// prepare computes what features needs of one event and no state: parallel.
+func (w *Walk) prepare(b *Batch, it *Item, s *worker) {
+	rec := it.Entry.Event
+	if rec == nil {
+		return
+	}
+	it.Key = risk.KeyOf(rec.Tenant, rec.Event.ID)
+	it.scenario = b.bundle.Rules.Scenario(rec.Event.Type)
+	s.scope = expression.Scope{Record: rec, At: rec.Event.Time}
+	b.bundle.Rules.Features.Prepare(rec, &s.scope, &it.prepared)
+}
+
+// features observes each event, then reads the values it is judged by. It is the
+// only step that owns changing state, one event after the other.
+func (w *Walk) features(b *Batch) {
+	for i, it := range b.Items {
+		position := b.First + journal.Position(i)
+		rec := it.Entry.Event
+		if rec == nil {
+			w.ledger.note(it, position)
+			continue
+		}
+		watermark := w.state.Watermark()
+		if it.verdict = w.ledger.admit(it, rec, watermark); it.verdict == Duplicate || it.verdict == Conflict {
+			continue
+		}
+		w.metrics.label(w.ledger.label(it, rec, watermark))
+		it.timing = w.state.Observe(&it.prepared, rec.Event.Time, rec.Arrival, &it.vector)
+		w.ledger.add(it, rec, position)
+	}
+}
+
+// conclude extends the rolling digest over the batch's decisions, in order.
+func (w *Walk) conclude(b *Batch) {
+	for _, it := range b.Items {
+		if it.verdict != Decided {
+			continue
+		}
+		if w.stored {
+			it.entry.body = it.body
+		}
+		var link [2 * sha256.Size]byte
+		copy(link[:], w.digest[:])
+		copy(link[sha256.Size:], it.bodySum[:])
+		w.digest = sha256.Sum256(link[:])
+	}
+}
+
+func (b *Batch) events() bool {
+	for _, it := range b.Items {
+		if it.Entry.Event != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *Walk) watermark() risk.Time {
+	if w.state == nil {
+		return 0
+	}
+	return w.state.Watermark()
+}
+
+// dirty estimates the bytes of entities that a checkpoint would write now.
+func (w *Walk) dirty() int {
+	if w.state == nil {
+		return 0
+	}
+	return w.state.Dirty()
+}
+
+// Next is the position of the next entry.
+func (w *Walk) Next() journal.Position { return w.next }
+
+// Digest is the rolling digest of all decisions so far.
+func (w *Walk) Digest() risk.Digest { return w.digest }
+
+// Bundle is the release that decides, nil before the first activation.
+func (w *Walk) Bundle() *Bundle { return w.bundle }
