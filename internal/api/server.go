@@ -27,6 +27,7 @@ type Options struct {
 	Tenant   string     // of callers without a key; "default"
 	Limits   Limits
 	Checks   []Check             // asked by /readyz, beside the cell's own
+	Release  func() Release      // for the pages; nil: not watched
 	Gatherer prometheus.Gatherer // what /metrics shows; nil: nothing is served there
 	Register prometheus.Registerer
 	// MetricsApart takes /metrics off this server: it has a listener of its
