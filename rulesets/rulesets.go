@@ -1,0 +1,11 @@
+// Package rulesets embeds the shipped rulesets, so that the one binary can show
+// itself without a checkout. The directories are data with their own tests; the
+// package has no code but the embedding.
+package rulesets
+
+import "embed"
+
+// FS holds each shipped ruleset under its name.
+//
+//go:embed payments
+var FS embed.FS
