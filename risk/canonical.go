@@ -31,7 +31,7 @@ func writeAmount(dst []byte, part Class, e *Event) []byte {
 }
 
 func writeSettlement(dst []byte, part Class, e *Event) []byte {
-	if part != Plain {
+	if part != Plain || e.Settlement == (Settlement{}) {
 		return dst
 	}
 	m := moneyText{rate: e.Settlement.Rate}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -309,4 +310,73 @@ func TestCountries(t *testing.T) {
 	if n != 250 { // ISO 3166-1 has 249; XK comes on top
 		t.Errorf("%d countries, want 250", n)
 	}
+}
+
+// TestDecodeKeepsNothing holds that an event is independent of its bytes, and
+// that one decoder serves many goroutines.
+func TestDecodeKeepsNothing(t *testing.T) {
+	d := Decoder{Secrets: testSecrets}
+	want, err := decode(t, d, string(sample(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			var rec Record
+			for range 50 {
+				src := sample(t)
+				if err := d.Decode(src, &rec); err != nil {
+					t.Error(err)
+				}
+				for i := range src {
+					src[i] = 'x'
+				}
+				if !reflect.DeepEqual(rec.Event, want.Event) || rec.IDs != want.IDs || rec.Content != want.Content {
+					t.Errorf("event %+v", rec.Event)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestDecodeStartsAfresh holds that nothing of an earlier event stays.
+func TestDecodeStartsAfresh(t *testing.T) {
+	d := Decoder{Secrets: testSecrets}
+	rec := Record{Tenant: "acme", Arrival: 5, Source: Source{Topic: "payments"}, Erased: true, Facts: Facts{IPCity: "London"}}
+	if err := d.Decode([]byte(event(`"x":1,"customer":{"id":"u1"}`)), &rec); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Decode([]byte(event("")), &rec); err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := decode(t, d, event(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh.Tenant, fresh.Arrival, fresh.Source = "acme", 5, Source{Topic: "payments"}
+	if !reflect.DeepEqual(&rec, fresh) {
+		t.Errorf("used again: %+v\nfresh:      %+v", &rec, fresh)
+	}
+}
+
+// TestAllocations holds the hot path to what it was measured with. Decode has six;
+// the race detector takes pooled scanners away now and then.
+func TestAllocations(t *testing.T) {
+	src, d := sample(t), Decoder{Secrets: testSecrets}
+	var rec Record
+	f := func(name string, most float64, do func()) {
+		t.Helper()
+		do()
+		if n := testing.AllocsPerRun(50, do); n > most {
+			t.Errorf("%s allocates %v times, at most %v were", name, n, most)
+		}
+	}
+	f("Decode", 12, func() { _ = d.Decode(src, &rec) })
+	buf, e := make([]byte, 0, 8192), &Entry{Event: &rec}
+	f("AppendEntry", 0, func() { buf = AppendEntry(buf[:0], e, testSalt) })
+	decision := sampleDecision()
+	f("AppendBody", 0, func() { buf = decision.AppendBody(buf[:0], true) })
+	f("IDs", 0, func() { buf = testSecrets.fill(&rec.Event, &rec.IDs, buf) })
 }

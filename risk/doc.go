@@ -6,6 +6,10 @@
 // whether it is personal. Decoding, canonical encoding, pseudonyms, the names in
 // expressions and the published schema all follow from that table.
 //
-// Values here are owned by whoever holds them; nothing in this package is shared
-// between goroutines, does I/O, or reads a clock.
+// [Decoder] reads events, [AppendEntry] and [DecodeEntry] are the journal's bytes,
+// [Decision.AppendBody] is what is compared, hashed and stored; docs/format-risk.md
+// has them as tables. [Secrets] holds the keys behind every pseudonym.
+//
+// Values here are owned by whoever holds them; Decoder and Secrets may be shared
+// between goroutines. Nothing in this package does I/O or reads a clock.
 package risk

@@ -9,7 +9,7 @@ const (
 	Country                 // ISO 3166-1 alpha-2, upper case
 	Decimal                 // a finite number
 	Bool
-	Instant // RFC 3339 time, or a date, which means its midnight in UTC
+	Instant // RFC 3339 time; for birth_date and created also a date: its midnight in UTC
 )
 
 // MaxText bounds a string field, in bytes of UTF-8.
