@@ -214,3 +214,54 @@ func TestKeyHelpNamesNormalisers(t *testing.T) {
 		t.Error("card.token is no key")
 	}
 }
+
+// Every example of the documentation must load.
+func TestDocumentation(t *testing.T) {
+	doc, err := os.ReadFile("../docs/features.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := 0
+	for _, block := range strings.Split(string(doc), "```yaml\n")[1:] {
+		src, _, ok := strings.Cut(block, "```")
+		if !ok {
+			t.Fatal("a block without end")
+		}
+		mustLoad(t, src)
+		examples++
+	}
+	if examples == 0 {
+		t.Error("no example")
+	}
+	// What stands in the tables of keys and of `by`, written into a file.
+	var entities, by int
+	for _, line := range strings.Split(string(doc), "\n") {
+		row, ok := strings.CutPrefix(line, "| ")
+		if !ok {
+			continue
+		}
+		cell, _, _ := strings.Cut(row, " |")
+		written := strings.Trim(cell, "`")
+		switch {
+		case strings.HasPrefix(cell, "`key"):
+			mustLoad(t, "apiVersion: features/v1\nentities: {x: {"+written+"}}\n")
+			entities++
+		case strings.HasPrefix(cell, "`by:"):
+			mustLoad(t, modelHeader+"  n: {count: {"+written+"}}\n")
+			by++
+		}
+	}
+	if entities < 5 || by < 2 {
+		t.Errorf("%d keys and %d uses of by in the tables", entities, by)
+	}
+	for _, a := range aggregates {
+		if !bytes.Contains(doc, []byte("`"+a.name+"`")) {
+			t.Errorf("%s is not described", a.name)
+		}
+	}
+	for _, name := range laterAggregates {
+		if !bytes.Contains(doc, []byte("`"+name+"`")) {
+			t.Errorf("%s is not named as missing", name)
+		}
+	}
+}

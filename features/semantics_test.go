@@ -234,7 +234,7 @@ func TestBusyEntitiesAgainstScan(t *testing.T) {
 	kept, computed := newRig(t, features), newRig(t, features)
 	computed.st.busy = math.MaxInt
 	now := 0.0
-	for i := range 12_000 {
+	for i := range 6_000 {
 		now += rng.Float64() * 0.5
 		at := now
 		switch rng.IntN(40) {
