@@ -18,7 +18,7 @@ const (
 	// PANRefuse takes tokens only: an event with a card number is refused, and
 	// so this machine never handles one.
 	PANRefuse PANMode = iota
-	// PANToken replaces a card number by its keyed token, BIN and last four.
+	// PANToken replaces a card number by its keyed hash as token, BIN and last four.
 	PANToken
 )
 

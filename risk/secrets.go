@@ -22,18 +22,29 @@ type Secrets struct {
 // NewSecrets derives the keys from the master key. Each purpose has its own, so
 // that no two uses can be compared with each other.
 func NewSecrets(master [32]byte) *Secrets {
-	derive := func(label string) []byte {
-		m := hmac.New(sha256.New, master[:])
-		m.Write([]byte(label))
-		return m.Sum(nil)
-	}
-	id := derive("sluice pseudonym v1")
+	id := derive(master[:], "sluice pseudonym v1")
 	return &Secrets{
 		id0:     binary.LittleEndian.Uint64(id),
 		id1:     binary.LittleEndian.Uint64(id[8:]),
-		content: newMACPool(derive("sluice content v1")),
-		card:    newMACPool(derive("sluice card token v1")),
+		content: newMACPool(derive(master[:], "sluice content v1")),
+		card:    newMACPool(derive(master[:], cardLabel)),
 	}
+}
+
+// WithCardKey gives the same secrets with another key for card tokens, which an
+// operator may have to share, rotate or keep apart from the rest.
+func (s *Secrets) WithCardKey(key []byte) *Secrets {
+	own := *s
+	own.card = newMACPool(derive(key, cardLabel))
+	return &own
+}
+
+const cardLabel = "sluice card token v1"
+
+func derive(key []byte, label string) []byte {
+	m := hmac.New(sha256.New, key)
+	m.Write([]byte(label))
+	return m.Sum(nil)
 }
 
 // ID gives the pseudonym of an identifier, the zero ID for "". Equal values have

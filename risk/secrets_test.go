@@ -52,6 +52,10 @@ func TestSecrets(t *testing.T) {
 	if a.CardToken("4111 1111-11111111") != a.CardToken("4111111111111111") || a.CardToken("4111111111111111") == b.CardToken("4111111111111111") {
 		t.Error("card tokens must follow the master key and the digits")
 	}
+	if own := a.WithCardKey([]byte("k")); own.CardToken("4111111111111111") == a.CardToken("4111111111111111") ||
+		own.CardToken("4111111111111111") != b.WithCardKey([]byte("k")).CardToken("4111111111111111") || own.ID("x") != a.ID("x") {
+		t.Error("a card key of its own must change card tokens, and nothing else")
+	}
 	// The labels are part of what is stored: a change of one is a loss of data.
 	master := [32]byte{1}
 	mac := func(key []byte, text string) []byte {
