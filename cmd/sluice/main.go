@@ -1,0 +1,121 @@
+// Command sluice decides payments: allow, review or block, with evidence.
+//
+// This package is wiring: flags, files, exit codes, and the order in which the
+// parts start and stop. [run] is the program; main only hands it the process.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-risk/sluice/internal/diag"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// Exit codes.
+const (
+	exitOK           = 0
+	exitFailed       = 1
+	exitUsage        = 2
+	exitInvalidRules = 3
+	exitTestsFailed  = 4
+)
+
+// exitError carries an exit code. Its message, when there is one, has not been
+// printed yet.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// invalid is what a ruleset with mistakes ends in: they are shown where they
+// stand, and the exit code says so.
+func invalid(w io.Writer, files diag.Files, err error) error {
+	if list, ok := errors.AsType[diag.List](err); ok {
+		diag.Render(w, list, files)
+		return &exitError{code: exitInvalidRules, err: fmt.Errorf("%d mistakes in the ruleset", len(list))}
+	}
+	return &exitError{code: exitInvalidRules, err: err}
+}
+
+func run(ctx context.Context, args []string, in io.Reader, out, talk io.Writer) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(talk)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	code := exitFailed
+	if e, ok := errors.AsType[*exitError](err); ok {
+		code = e.code
+	}
+	fmt.Fprintln(talk, "sluice:", err)
+	return code
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "sluice",
+		Short:         "Real-time fraud and AML risk control",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
+	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), testCommand(), replayCommand(),
+		simulateCommand(), keysCommand(), configCommand(), versionCommand())
+	for _, c := range root.Commands() {
+		usage(c)
+	}
+	return root
+}
+
+// usage makes wrong arguments a usage error.
+func usage(c *cobra.Command) {
+	if args := c.Args; args != nil {
+		c.Args = func(c *cobra.Command, a []string) error {
+			if err := args(c, a); err != nil {
+				return &exitError{exitUsage, err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		usage(sub)
+	}
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		Run:   func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "sluice", version) },
+	}
+}

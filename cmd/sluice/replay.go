@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-risk/sluice/engine"
+	"github.com/sluice-risk/sluice/internal/enrich"
+	"github.com/sluice-risk/sluice/replay"
+	"github.com/sluice-risk/sluice/risk"
+	"github.com/sluice-risk/sluice/store/journal"
+)
+
+func replayCommand() *cobra.Command {
+	var f struct {
+		rules, events, journal, blobs, from, to, decisions, features, tenant string
+		batch                                                                int
+	}
+	c := &cobra.Command{
+		Use:   "replay (--rules DIR --events FILE|- | --journal DIR [--rules DIR])",
+		Short: "Run past events through the live code",
+		Long: `Run past events through the live code.
+
+With --events, JSON lines (plain, gzip or zstd) are decided under --rules. With
+--journal, a journal is decided again: under the releases it activated, which also
+proves that the decisions are the ones made then, or under --rules throughout.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			switch {
+			case (f.events == "") == (f.journal == ""):
+				return &exitError{exitUsage, errors.New("give --events or --journal, one of them")}
+			case f.events != "" && f.rules == "":
+				return &exitError{exitUsage, errors.New("--events needs --rules")}
+			}
+			o := replay.Options{Tenant: f.tenant, Batch: f.batch, Decoder: plainDecoder()}
+			var err error
+			if o.From, err = replay.ParseBound(f.from); err != nil {
+				return &exitError{exitUsage, err}
+			}
+			if o.To, err = replay.ParseBound(f.to); err != nil {
+				return &exitError{exitUsage, err}
+			}
+			if o.Tables, err = enrich.New(enrich.Options{}); err != nil {
+				return err
+			}
+			if f.rules != "" {
+				if o.Bundle, err = readRelease(f.rules, c.ErrOrStderr()); err != nil {
+					return err
+				}
+			}
+			o.Refused = func(line int, err error) {
+				fmt.Fprintf(c.ErrOrStderr(), "line %d refused: %v\n", line, err)
+			}
+			var outputs outputs
+			o.Decisions = outputs.create(f.decisions, c.OutOrStdout())
+			o.Features = outputs.create(f.features, c.OutOrStdout())
+			if outputs.err != nil {
+				return outputs.err
+			}
+			sum, err := runReplay(c, o, f.events, f.journal, f.blobs)
+			if err = errors.Join(err, outputs.close()); err != nil {
+				return err
+			}
+			report(c.ErrOrStderr(), sum)
+			return nil
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.rules, "rules", "", "ruleset directory that decides throughout")
+	flags.StringVar(&f.events, "events", "", "events as JSON lines; - is standard input")
+	flags.StringVar(&f.journal, "journal", "", "journal directory, or a data directory that holds one")
+	flags.StringVar(&f.blobs, "blobs", "", "releases of the journal (default: blobs beside it)")
+	flags.StringVar(&f.from, "from", "", "first position or RFC 3339 time that is written")
+	flags.StringVar(&f.to, "to", "", "last position or time that is written")
+	flags.StringVar(&f.decisions, "decisions", "", "write decision bodies, one a line; - is standard output")
+	flags.StringVar(&f.features, "features", "", "write feature values as CSV; - is standard output")
+	flags.StringVar(&f.tenant, "tenant", "default", "tenant of --events")
+	flags.IntVar(&f.batch, "batch", 512, "events a batch; changes no result")
+	return c
+}
+
+func runReplay(c *cobra.Command, o replay.Options, events, dir, blobs string) (replay.Summary, error) {
+	if events != "" {
+		in := c.InOrStdin()
+		if events != "-" {
+			file, err := os.Open(events)
+			if err != nil {
+				return replay.Summary{}, err
+			}
+			defer file.Close()
+			in = file
+		}
+		return replay.New(o).Events(c.Context(), in)
+	}
+	if sub := filepath.Join(dir, "journal"); isDir(sub) {
+		dir = sub
+	}
+	o.Blobs = engine.Blobs(cmp.Or(blobs, filepath.Join(filepath.Dir(dir), "blobs")))
+	log, err := journal.OpenReadOnly(dir)
+	if err != nil {
+		return replay.Summary{}, err
+	}
+	defer log.Close()
+	return replay.New(o).Journal(c.Context(), log)
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func report(w io.Writer, s replay.Summary) {
+	fmt.Fprintf(w, "%d events, %d decisions: %d allow, %d review, %d block; %d refused, %d duplicates, %d conflicts; %s, %.0f events/s; digest %x\n",
+		s.Events, s.Decisions, s.Actions[risk.Allow], s.Actions[risk.Review], s.Actions[risk.Block],
+		s.Refused, s.Duplicates, s.Conflicts, s.Took.Round(1e6), float64(s.Events)/s.Took.Seconds(), s.Digest[:8])
+}
+
+// outputs are the files a command writes; "-" is standard output.
+type outputs struct {
+	files   []*os.File
+	buffers []*bufio.Writer
+	err     error
+}
+
+func (o *outputs) create(name string, std io.Writer) io.Writer {
+	if name == "" || o.err != nil {
+		return nil
+	}
+	w := std
+	if name != "-" {
+		var file *os.File
+		if file, o.err = os.Create(name); o.err != nil {
+			return nil
+		}
+		o.files = append(o.files, file)
+		w = file
+	}
+	b := bufio.NewWriterSize(w, 1<<16)
+	o.buffers = append(o.buffers, b)
+	return b
+}
+
+func (o *outputs) close() (err error) {
+	for _, b := range o.buffers {
+		err = errors.Join(err, b.Flush())
+	}
+	for _, f := range o.files {
+		err = errors.Join(err, f.Close())
+	}
+	return err
+}

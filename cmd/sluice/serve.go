@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluice-risk/sluice/engine"
+	"github.com/sluice-risk/sluice/internal/api"
+	"github.com/sluice-risk/sluice/internal/auth"
+	"github.com/sluice-risk/sluice/internal/config"
+	"github.com/sluice-risk/sluice/internal/enrich"
+	"github.com/sluice-risk/sluice/internal/stream"
+	"github.com/sluice-risk/sluice/risk"
+	"github.com/sluice-risk/sluice/store"
+)
+
+func serveCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Decide payments from Kafka and HTTP until stopped",
+		Args:  cobra.NoArgs,
+	}
+	load := configured(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		log := cfg.Log.Logger(c.ErrOrStderr())
+		keys, err := auth.Open(cfg.KeysFile, log)
+		if err != nil {
+			return err
+		}
+		n, err := open(cfg, keys, log)
+		if err != nil {
+			return err
+		}
+		return n.run(c.Context(), nil)
+	}
+	return c
+}
+
+// node is one running engine with its transports.
+type node struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	keys     *auth.Keys // nil: the listener asks for none
+	registry *prometheus.Registry
+	cell     *engine.Cell
+	releases *releases
+	stream   *stream.Stream // nil without Kafka
+	server   *api.Server
+	listener net.Listener
+}
+
+// open opens everything that can fail before anything is served.
+func open(cfg *config.Config, keys *auth.Keys, log *slog.Logger) (_ *node, err error) {
+	n := &node{cfg: cfg, log: log, keys: keys, registry: prometheus.NewRegistry()}
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return n, err
+	}
+	decoder, err := newDecoder(cfg)
+	if err != nil {
+		return n, err
+	}
+	tables, err := enrich.New(enrich.Options{CityMMDB: cfg.Geo.CityMMDB, ASNMMDB: cfg.Geo.ASNMMDB, CountryMMDB: cfg.Geo.CountryMMDB})
+	if err != nil {
+		return n, err
+	}
+	n.cell, err = engine.Open(cfg.DataDir, engine.Options{
+		Tables: tables, Decoder: decoder, Tenant: cfg.Tenant,
+		BatchEvents: cfg.Limits.BatchEvents, Inflight: cfg.Limits.InFlight,
+		CheckpointEvery: cfg.Checkpoint.Every, CheckpointEvents: cfg.Checkpoint.Events,
+		RetainDecisions: cfg.Decisions.Retain, RetainJournal: cfg.Journal.Retain,
+		JournalDir: cfg.Journal.Dir, DiskReserve: int64(cfg.Disk.Reserve), DiskBallast: int64(cfg.Disk.Ballast),
+		Store: store.Options{Logger: log}, Log: log, Register: n.registry,
+	})
+	if err != nil {
+		return n, err
+	}
+	n.releases = newReleases(cfg.Rulesets, n.cell, tables, log, n.registry)
+	if cfg.Kafka.Enabled() {
+		if n.stream, err = newStream(cfg, n.cell, log, n.registry); err != nil {
+			return n, err
+		}
+	}
+	checks := []api.Check{{Name: "ruleset", Ask: n.releases.check}, {Name: "checkpoint", Ask: n.storage}}
+	if n.stream != nil {
+		checks = append(checks, api.Check{Name: "kafka", Ask: n.stream.Check})
+	}
+	o := api.Options{Keys: keys, Tenant: cfg.Tenant, Limits: api.Limits{BodyBytes: int(cfg.Limits.BodyBytes), Drain: cfg.Limits.Drain},
+		Checks: checks, Release: n.releases.State, Register: n.registry, Gatherer: n.registry, MetricsApart: cfg.MetricsListen != "", Version: version, Log: log}
+	if n.server, err = api.New(n.cell, o); err != nil {
+		return n, err
+	}
+	n.listener, err = net.Listen("tcp", cfg.Listen)
+	return n, err
+}
+
+// run serves until ctx is done, then drains: no new requests and records, what is
+// in flight is answered, what is durable is published and stored. ready is called
+// when a release is active.
+func (n *node) run(ctx context.Context, ready func()) error {
+	cell, stopCell := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopCell()
+	walk := make(chan error, 1)
+	go func() { walk <- n.cell.Run(cell) }()
+
+	outside, ctx := errgroup.WithContext(ctx)
+	outside.Go(func() error { // a cell that fails takes the process with it
+		select {
+		case err := <-walk:
+			walk <- err
+			return errors.Join(errors.New("the engine stopped"), err)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	outside.Go(func() error {
+		if err := n.releases.load(ctx); err != nil {
+			if n.cell.Bundle() == nil {
+				return invalid(os.Stderr, nil, fmt.Errorf("no release to begin with: %s", n.releases.State().Problem))
+			}
+			n.log.Error("ruleset not loaded; the release before it goes on", "dir", n.cfg.Rulesets, "err", err)
+		}
+		n.log.Info("serving", "listen", n.listener.Addr(), "data", n.cfg.DataDir)
+		if ready != nil {
+			ready()
+		}
+		if n.stream != nil {
+			outside.Go(func() error { return n.stream.Run(ctx) })
+		}
+		return n.releases.watch(ctx)
+	})
+	outside.Go(func() error { return n.server.Serve(ctx, n.listener) })
+	if n.keys != nil {
+		outside.Go(func() error { n.keys.Watch(ctx); return nil })
+	}
+	if n.cfg.MetricsListen != "" {
+		outside.Go(func() error {
+			l, err := net.Listen("tcp", n.cfg.MetricsListen)
+			if err != nil {
+				return err
+			}
+			return n.server.ServeMetrics(ctx, l)
+		})
+	}
+	err := outside.Wait()
+	stopCell()
+	return errors.Join(err, <-walk, n.close())
+}
+
+func (n *node) close() error {
+	if n.cell == nil {
+		return nil
+	}
+	return n.cell.Close()
+}
+
+func (n *node) storage() (bool, string) {
+	s := n.cell.Status()
+	if s.ReadOnly != "" {
+		return false, s.ReadOnly
+	}
+	return true, fmt.Sprintf("position %d durable, %d stored", s.Durable, s.Stored)
+}
+
+// newDecoder reads the keys under which identifiers and card numbers are replaced.
+func newDecoder(cfg *config.Config) (*risk.Decoder, error) {
+	master, err := masterKey(filepath.Join(cfg.DataDir, "secret.key"))
+	if err != nil {
+		return nil, err
+	}
+	d := &risk.Decoder{Secrets: risk.NewSecrets(master), MaxBytes: int(cfg.Limits.BodyBytes)}
+	if cfg.PAN.Mode == "hmac" {
+		key, err := config.ReadSecret(cfg.PAN.KeyFile)
+		if err != nil {
+			return nil, err
+		}
+		d.PAN = risk.PANToken
+		d.Secrets = d.Secrets.WithCardKey([]byte(key.Reveal()))
+	}
+	return d, nil
+}
+
+// masterKey reads the cell's 32 secret bytes, and makes them at the first start.
+// Whoever backs the journal up needs this file too.
+func masterKey(path string) (key [32]byte, err error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		rand.Read(key[:])
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return key, err
+		}
+		_, err = f.Write(key[:])
+		return key, errors.Join(err, f.Sync(), f.Close())
+	}
+	if err == nil && len(b) != len(key) {
+		err = fmt.Errorf("%s holds %d bytes, not %d", path, len(b), len(key))
+	}
+	copy(key[:], b)
+	return key, err
+}
