@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -39,7 +40,7 @@ type running struct {
 func openCell(t testing.TB, o engine.Options) *running {
 	t.Helper()
 	o.Tables, o.Decoder, o.DiskReserve = testTables(), testDecoder, -1
-	o.CheckpointEvery = 20 * time.Millisecond
+	o.CheckpointEvery = cmp.Or(o.CheckpointEvery, 20*time.Millisecond)
 	o.Journal, o.Store = journal.Options{SegmentBytes: 32 << 20}, store.Options{MemTable: 4 << 20}
 	r := &running{t: t, dir: t.TempDir(), o: o}
 	r.open()
