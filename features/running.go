@@ -16,6 +16,7 @@ import "github.com/sluice-risk/sluice/risk"
 type running struct {
 	lo, hi     risk.Time
 	head, tail cursor
+	leaves     risk.Time // of a tally: time of the entry at head, beforeAll when not known
 	tally      tally
 	queue      []pick
 	first      int // of the queue's live part
@@ -28,7 +29,7 @@ var (
 )
 
 func newRunning(e *entity, s *slot, f *fold, lo, hi risk.Time) *running {
-	r := &running{lo: lo, hi: lo, head: e.after(lo)}
+	r := &running{lo: lo, hi: lo, head: e.after(lo), leaves: beforeAll}
 	r.tail = r.head
 	r.tally.start(f, true)
 	if f != nil && f.best.set {
@@ -60,6 +61,7 @@ func (r *running) read(e *entity, s *slot, lo, hi, now risk.Time) (float64, bool
 			r.head.entry--
 			add(c, r.head.entry, 1)
 		}
+		r.leaves = beforeAll
 	}
 	if hi < r.hi {
 		for c := e.before(&r.tail); c != nil && risk.Time(c.data[r.tail.entry-1]) > hi; c = e.before(&r.tail) {
@@ -67,9 +69,15 @@ func (r *running) read(e *entity, s *slot, lo, hi, now risk.Time) (float64, bool
 			add(c, r.tail.entry, -1)
 		}
 	}
-	for c := e.at(&r.head); c != nil && risk.Time(c.data[r.head.entry]) <= lo; c = e.at(&r.head) {
-		add(c, r.head.entry, -1)
-		r.head.entry++
+	if lo >= r.leaves { // else the old end of the log, long out of the cache, is left alone
+		c := e.at(&r.head)
+		for ; c != nil && risk.Time(c.data[r.head.entry]) <= lo; c = e.at(&r.head) {
+			add(c, r.head.entry, -1)
+			r.head.entry++
+		}
+		if r.leaves = beforeAll; c != nil {
+			r.leaves = risk.Time(c.data[r.head.entry])
+		}
 	}
 	r.lo, r.hi = lo, hi
 	return s.total(&r.tally), true
@@ -209,7 +217,7 @@ func (e *entity) inserted(at risk.Time, mask, values []uint64, atEnd bool) {
 			last := len(e.chunks) - 1
 			r.tail = cursor{last, e.chunks[last].n}
 		} else {
-			r.head, r.tail = e.after(r.lo), e.after(r.hi)
+			r.head, r.tail, r.leaves = e.after(r.lo), e.after(r.hi), beforeAll
 		}
 	}
 }
@@ -226,6 +234,6 @@ func (e *entity) dropped(last risk.Time, st *State) {
 			e.run[bit] = nil
 			continue
 		}
-		r.head, r.tail = e.after(r.lo), e.after(r.hi)
+		r.head, r.tail, r.leaves = e.after(r.lo), e.after(r.hi), beforeAll
 	}
 }

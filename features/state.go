@@ -12,7 +12,8 @@ type State struct {
 	set      *Set
 	entities map[entityID]*entity
 	all      []*entity
-	hand     int // of the sweep over all
+	hand     int    // of the sweep over all
+	events   uint64 // for its pace
 
 	started   bool
 	watermark risk.Time // newest event time
@@ -26,12 +27,12 @@ type State struct {
 	dirtyBytes int
 	gone       map[string]uint64 // stored keys to delete, with their sums
 
-	busy    int
+	busy    int // busyWindow; tests change it
 	scratch tally
 	hits    []hit
 	masks   []uint64
 	values  []uint64
-	warm    uint64
+	warm    uint64 // see find
 }
 
 // tenure says since when a slot is counted, and under which number. A feature
@@ -235,10 +236,13 @@ func (st *State) add(id entityID, l *layout) *entity {
 	return e
 }
 
-// sweep looks at one entity an event, so that one that nobody touches any more
-// is found and forgotten.
+// sweepEvery is the number of events after which one entity is looked at.
+const sweepEvery = 4
+
+// sweep finds the entities that nobody touches any more and forgets them, one at
+// a time.
 func (st *State) sweep() {
-	if len(st.all) == 0 {
+	if st.events++; st.events%sweepEvery != 0 || len(st.all) == 0 {
 		return
 	}
 	if st.hand++; st.hand >= len(st.all) {
