@@ -183,6 +183,9 @@ func TestCellDeadline(t *testing.T) {
 	c.do("POST", events, payment("pay_2", "20.00")).problem(overloaded)
 
 	cell.run()
+	for cell.Status().Waiting > 0 {
+		time.Sleep(time.Millisecond)
+	}
 	late := c.do("POST", decisions, payment("pay_1", "20.00")).status(200).has("Idempotent-Replayed", "true").json()
 	for late["supersedes"] == nil { // its entry is behind the event's
 		late = c.do("GET", decisions+"/"+id, "").status(200).json()

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -33,11 +34,11 @@ func (c *call) decide() {
 		c.noScenario(it, b)
 		return
 	}
+	c.mayTake(cmp.Or(deadline, sc.Deadline))
 	if deadline > 0 {
 		// The caller's clock has been running since the request was sent.
 		deadline = max(deadline-time.Since(c.started), time.Microsecond)
 	}
-	c.mayTake(max(deadline, sc.Deadline))
 	a, err := c.server.cell.Ask(c.r.Context(), it, deadline)
 	switch {
 	case errors.Is(err, engine.ErrNotFound) && a.Verdict == engine.Duplicate:

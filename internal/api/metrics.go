@@ -70,7 +70,8 @@ func (s *Server) gathered() http.Handler {
 	if s.opts.Gatherer == nil {
 		return http.NotFoundHandler()
 	}
-	return promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{ErrorLog: errorLog{s}})
+	// One metric that fails must not hide all others.
+	return promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{ErrorLog: errorLog{s}, ErrorHandling: promhttp.ContinueOnError})
 }
 
 func (s *Server) serveMetrics() func(*call) {

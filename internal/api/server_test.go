@@ -291,3 +291,44 @@ func TestServeMetrics(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A page has its policy, and a stream outlives the time for answers until the
+// server stops.
+func TestPages(t *testing.T) {
+	s := newTestServer(t, newFake(), Options{})
+	s.timeouts.answer = 50 * time.Millisecond
+	s.handler = s.mux([]route{{method: "GET", path: "/{$}", page: true, stream: true, serve: func(c *call) {
+		c.status = http.StatusOK
+		fmt.Fprintln(c.w, "first")
+		c.w.(http.Flusher).Flush()
+		select {
+		case <-c.r.Context().Done():
+		case <-time.After(4 * s.timeouts.answer):
+		}
+		fmt.Fprintln(c.w, "second")
+		c.w.(http.Flusher).Flush()
+		<-s.closing
+		fmt.Fprintln(c.w, "last")
+	}}})
+	address, stop := listening(t, s)
+	response, err := http.Get("http://" + address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if p := response.Header.Get("Content-Security-Policy"); !strings.Contains(p, "default-src 'none'") || response.Header.Get("Referrer-Policy") != "no-referrer" {
+		t.Errorf("headers %v", response.Header)
+	}
+	if other, err := http.Get("http://" + address + "/other"); err != nil || other.StatusCode != 404 {
+		t.Errorf("/other: %v, %v", other, err)
+	}
+	lines := bufio.NewScanner(response.Body)
+	for _, want := range []string{"first", "second", "last"} {
+		if !lines.Scan() || lines.Text() != want {
+			t.Fatalf("the stream gave %q and %v, want %q", lines.Text(), lines.Err(), want)
+		}
+		if want == "second" {
+			go stop()
+		}
+	}
+}
