@@ -26,6 +26,7 @@ type Prepared struct {
 	recalled []recalled
 	mask     []uint64 // over all slots: those that count the event
 	values   []uint64 // by operand
+	failures int
 
 	hit []int // by key, for State.Observe
 	buf []byte
@@ -42,7 +43,7 @@ func (s *Set) Prepare(rec *risk.Record, scope *expression.Scope, p *Prepared) {
 	scope.Record = rec
 	scope.At, _ = Clamp(rec.Event.Time, rec.Arrival)
 	p.set = s
-	p.recalled, p.touches = p.recalled[:0], p.touches[:0]
+	p.recalled, p.touches, p.failures = p.recalled[:0], p.touches[:0], 0
 	p.ids, p.hit = resize(p.ids, len(s.keys)), resize(p.hit, len(s.keys))
 	for k := range s.keys {
 		p.ids[k] = s.identify(k, rec, scope, p)
@@ -62,9 +63,11 @@ func (s *Set) Prepare(rec *risk.Record, scope *expression.Scope, p *Prepared) {
 			continue
 		}
 		// A condition that cannot be told does not hold: the event is not counted.
-		if ok, fault := w.program.Bool(scope); !ok || fault != (expression.Fault{}) {
+		ok, fault := w.program.Bool(scope)
+		if !ok || fault != (expression.Fault{}) {
 			without(p.mask, w.users)
 		}
+		p.failed(fault)
 	}
 	p.values = resize(p.values, len(s.operands))
 	for i := range s.operands {
@@ -73,7 +76,8 @@ func (s *Set) Prepare(rec *risk.Record, scope *expression.Scope, p *Prepared) {
 		if !meets(p.mask, o.users) {
 			continue
 		}
-		v, ok := o.value(rec, scope)
+		v, ok, fault := o.value(rec, scope)
+		p.failed(fault)
 		if !ok {
 			without(p.mask, o.users)
 		}
@@ -83,6 +87,17 @@ func (s *Set) Prepare(rec *risk.Record, scope *expression.Scope, p *Prepared) {
 
 // Discard makes the event count nowhere: a label whose kind has counted before.
 func (p *Prepared) Discard() { clear(p.mask) }
+
+// Failures is the number of conditions and values that ended in an error, such as
+// a division by zero, which is more than a missing value: the event was not
+// counted where they stand.
+func (p *Prepared) Failures() int { return p.failures }
+
+func (p *Prepared) failed(f expression.Fault) {
+	if f.Err != "" {
+		p.failures++
+	}
+}
 
 // Touches gives the entities of the event itself, valid until p is used again.
 func (p *Prepared) Touches() []Touch { return p.touches }
@@ -159,24 +174,24 @@ func (s *Set) identify(k int, rec *risk.Record, scope *expression.Scope, p *Prep
 }
 
 // value gives the 64 bits that a column keeps of an event.
-func (o *operandProgram) value(rec *risk.Record, scope *expression.Scope) (uint64, bool) {
+func (o *operandProgram) value(rec *risk.Record, scope *expression.Scope) (uint64, bool, expression.Fault) {
 	switch {
 	case o.identifier >= 0:
 		id := &rec.IDs[o.identifier]
-		return binary.LittleEndian.Uint64(id[:]), !id.IsZero()
+		return binary.LittleEndian.Uint64(id[:]), !id.IsZero(), expression.Fault{}
 	case o.kind == hashColumn:
 		text, fault := o.program.Text(scope)
 		if fault != (expression.Fault{}) || text == "" {
-			return 0, false
+			return 0, false, fault
 		}
-		return hashText(seedText, text), true
+		return hashText(seedText, text), true, fault
 	}
 	v, fault := o.program.Number(scope)
 	if fault != (expression.Fault{}) || math.IsNaN(v) || math.Abs(v) >= maxNumber {
-		return 0, false
+		return 0, false, fault
 	}
 	if o.kind == numberColumn {
-		return math.Float64bits(v + 0), true // -0 is 0
+		return math.Float64bits(v + 0), true, fault // -0 is 0
 	}
 	// Majors are the float64 nearest to a decimal of at most 15 digits, so the
 	// product is nearest to the integer that it stands for.
@@ -184,11 +199,11 @@ func (o *operandProgram) value(rec *risk.Record, scope *expression.Scope) (uint6
 	if o.currency != nil {
 		decimals = max(risk.Exponent(o.currency(&rec.Event)), 0)
 	}
-	minor := math.RoundToEven(v * powers[decimals])
-	if math.Abs(minor) >= maxNumber/powers[o.decimals-decimals] {
-		return 0, false
+	minor, finer := math.RoundToEven(v*powers[decimals]), powers[o.decimals-decimals]
+	if math.Abs(minor) >= maxNumber/finer {
+		return 0, false, fault
 	}
-	return uint64(int64(minor) * int64(powers[o.decimals-decimals])), true
+	return uint64(int64(minor) * int64(finer)), true, fault
 }
 
 // powers are the scales of money; currencies have at most 4 decimals.

@@ -161,6 +161,30 @@ func TestNumbersThatCannotBeSummedAreMissing(t *testing.T) {
 	r.want("zeros", 2)
 }
 
+func TestFailuresAreCounted(t *testing.T) {
+	r := newRig(t, `  a: {count: {by: card, where: amount.base / custom.basket > 1}}
+  b: {sum: {by: card, of: 1 / custom.basket}}
+  c: {count: {by: card, where: custom.tier == "gold"}}
+`)
+	basket := func(x float64) func(*risk.Event) {
+		return func(e *risk.Event) {
+			onCard(e)
+			e.Amount = risk.Money{Minor: 1000, Currency: "USD"}
+			e.Custom = []risk.Custom{{Name: "basket", Kind: risk.Decimal, Number: x}}
+		}
+	}
+	r.event(0, basket(0))
+	if got := r.p.Failures(); got != 2 {
+		t.Errorf("Failures() = %d, want both divisions by zero", got)
+	}
+	r.event(1, basket(2))
+	r.want("a", 1)
+	r.want("b", 0.5)
+	if got := r.p.Failures(); got != 0 {
+		t.Errorf("Failures() = %d after a good event", got)
+	}
+}
+
 func TestErasedRecordsCountTheSame(t *testing.T) {
 	var names []string
 	for _, f := range modelFeatures {
@@ -445,4 +469,40 @@ func FuzzRestore(f *testing.F) {
 			return 1
 		})
 	})
+}
+
+// Restoring under another release is the same as activating it.
+func TestRestoreUnderAnotherRelease(t *testing.T) {
+	all := make([]string, 0, len(modelFeatures))
+	for _, f := range modelFeatures {
+		all = append(all, f.name)
+	}
+	before, after := mustLoad(t, modelYAML(all[:15])), mustLoad(t, modelYAML(all[8:]))
+	st, disk := NewState(before), newMemory()
+	var p Prepared
+	var v, w Vector
+	var scope expression.Scope
+	recs := traffic(4000, 20, 5000)
+	for _, rec := range recs[:2000] {
+		before.Prepare(rec, &scope, &p)
+		st.Observe(&p, rec.Event.Time, rec.Arrival, &v)
+	}
+	disk.small = st.Checkpoint(disk.put)
+	st.Activate(after)
+	back, err := disk.restore(after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, rec := range recs[2000:] {
+		after.Prepare(rec, &scope, &p)
+		st.Observe(&p, rec.Event.Time, rec.Arrival, &v)
+		back.Observe(&p, rec.Event.Time, rec.Arrival, &w)
+		same := func(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }
+		if !slices.EqualFunc(v.Values, w.Values, same) || fmt.Sprint(v.Partial) != fmt.Sprint(w.Partial) {
+			t.Fatalf("event %d: %v %v, want %v %v", i, w.Values, w.Partial, v.Values, v.Partial)
+		}
+	}
+	if len(v.Partial) == 0 {
+		t.Error("no feature is partial after a release that adds some")
+	}
 }
