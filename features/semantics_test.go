@@ -477,7 +477,7 @@ func TestRestoreUnderAnotherRelease(t *testing.T) {
 	for _, f := range modelFeatures {
 		all = append(all, f.name)
 	}
-	before, after := mustLoad(t, modelYAML(all[:15])), mustLoad(t, modelYAML(all[8:]))
+	before, after := mustLoad(t, modelYAML(all[:15])), mustLoad(t, modelYAML(all[8:len(all)-1]))
 	st, disk := NewState(before), newMemory()
 	var p Prepared
 	var v, w Vector
