@@ -1,0 +1,33 @@
+package stream
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	lag       *prometheus.GaugeVec
+	consumed  *prometheus.CounterVec
+	lost      *prometheus.CounterVec
+	published *prometheus.CounterVec
+	position  prometheus.Gauge
+	failures  prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_kafka_lag_records",
+			Help: "Records of a source partition that the cell has not been given yet."}, []string{"topic", "partition"}),
+		consumed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_kafka_consumed_records_total",
+			Help: "Records given to the cell, by topic."}, []string{"topic"}),
+		lost: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_kafka_source_gaps_total",
+			Help: "Times that a source partition no longer had the offset to go on at, by topic."}, []string{"topic"}),
+		published: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_kafka_published_records_total",
+			Help: "Records in committed transactions, by topic."}, []string{"topic"}),
+		position: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_kafka_published_position",
+			Help: "Journal position up to which results are published."}),
+		failures: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_kafka_publish_failures_total",
+			Help: "Attempts to connect or to publish that failed and were made again."}),
+	}
+	if r != nil {
+		r.MustRegister(m.lag, m.consumed, m.lost, m.published, m.position, m.failures)
+	}
+	return m
+}

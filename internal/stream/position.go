@@ -1,0 +1,84 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-risk/sluice/store/journal"
+)
+
+// readPublished gives the position up to which this cell's results are published,
+// 0 when there is none. It reads to the very end of the topic, committed records
+// only. The end of what is committed now would not do: another cell's open
+// transaction before our last record would hide it.
+func (s *Stream) readPublished(ctx context.Context) (journal.Position, error) {
+	// An open transaction of another cell lasts no longer than this.
+	ctx, cancel := context.WithTimeout(ctx, transactionTimeout+s.patience)
+	defer cancel()
+	found, _, err := s.survey(ctx, PublishedTopic)
+	if err != nil {
+		return 0, err
+	}
+	topic := found[PublishedTopic]
+	if topic == nil {
+		return 0, kerr.UnknownTopicOrPartition
+	}
+	var last journal.Position
+	for id, held := range topic.partitions {
+		var here journal.Position // as compaction has it: the last record counts
+		for at := held.first; at < held.end; {
+			records, next, err := s.fetch(ctx, topic, id, at)
+			if err != nil {
+				return 0, err
+			}
+			for _, r := range records {
+				if string(r.Key) != s.opts.Cell {
+					continue
+				}
+				p := published{Cell: s.opts.Cell} // of a tombstone: publish from the start
+				if r.Value != nil {
+					if err := json.Unmarshal(r.Value, &p); err != nil || p.Cell != s.opts.Cell {
+						return 0, fmt.Errorf("partition %d offset %d is not a position of cell %s: %.100q", id, r.Offset, s.opts.Cell, r.Value)
+					}
+				}
+				here = p.Position
+			}
+			at = next
+		}
+		last = max(last, here)
+	}
+	return last, nil
+}
+
+// fetch reads committed records of one partition and tells where to go on: also
+// past what is not given out, markers and records of aborted transactions.
+func (s *Stream) fetch(ctx context.Context, t *extent, id int32, at int64) ([]*kgo.Record, int64, error) {
+	p := kmsg.NewFetchRequestTopicPartition()
+	p.Partition, p.FetchOffset, p.PartitionMaxBytes = id, at, 1<<20
+	topic := kmsg.NewFetchRequestTopic()
+	topic.Topic, topic.TopicID = PublishedTopic, t.id
+	topic.Partitions = append(topic.Partitions, p)
+	req := kmsg.NewPtrFetchRequest()
+	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = 500, 1, 1<<20
+	req.IsolationLevel, req.SessionEpoch = 1, -1
+	req.Topics = append(req.Topics, topic)
+	answer, err := s.admin.Broker(int(t.leaders[id])).RetriableRequest(ctx, req)
+	if err != nil {
+		return nil, 0, err
+	}
+	resp := answer.(*kmsg.FetchResponse)
+	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+		return nil, 0, err
+	}
+	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		return nil, 0, fmt.Errorf("fetch of partition %d answered without it", id)
+	}
+	options := kgo.ProcessFetchPartitionOpts{Offset: at, IsolationLevel: kgo.ReadCommitted(), Topic: PublishedTopic, Partition: id}
+	got, next := kgo.ProcessFetchPartition(options, &resp.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
+	return got.Records, next, got.Err
+}

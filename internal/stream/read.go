@@ -1,0 +1,361 @@
+package stream
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-risk/sluice/engine"
+	"github.com/sluice-risk/sluice/risk"
+)
+
+type partitionKey struct {
+	topic string
+	id    int32
+}
+
+// partition is one that is read.
+type partition struct {
+	Source
+	id   int32
+	next atomic.Int64 // the offset to take next; below zero: the first there is
+}
+
+func (s *Stream) partition(src Source, id int32) *partition {
+	key := partitionKey{src.Topic, id}
+	p := s.partitions[key]
+	if p == nil {
+		p = &partition{Source: src, id: id}
+		p.next.Store(-1)
+		s.partitions[key] = p
+	}
+	return p
+}
+
+// read gives the cell every record of the sources until ctx is done.
+func (s *Stream) read(ctx context.Context) error {
+	for attempt := 0; ; attempt++ {
+		started := time.Now()
+		err := s.readPartitions(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, engine.ErrClosed):
+			return fmt.Errorf("stream: %w", err)
+		case errors.Is(err, errChanged):
+		case s.reading.bad(err):
+			s.log.Warn("kafka: cannot read the sources, trying again", "err", err)
+		}
+		if time.Since(started) > s.patience {
+			attempt = 0
+		}
+		pause(ctx, s.retry(attempt))
+	}
+}
+
+// readPartitions reads all partitions that there are now, until there are others
+// or an offset has to be looked up again. Offsets are always ours: the client may
+// not choose one.
+func (s *Stream) readPartitions(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if err := s.again(ctx); err != nil {
+		return err
+	}
+	found, err := s.lookAtSources(ctx)
+	if err != nil {
+		return err
+	}
+	starts := map[string]map[int32]kgo.Offset{}
+	for _, src := range s.opts.Sources {
+		t := found[src.Topic]
+		if t == nil {
+			continue
+		}
+		starts[src.Topic] = map[int32]kgo.Offset{}
+		for id, held := range t.partitions {
+			p := s.partition(src, id)
+			s.begin(p, held)
+			starts[src.Topic][id] = kgo.NewOffset().At(p.next.Load())
+		}
+	}
+	s.measure(found)
+
+	var watcher sync.WaitGroup
+	defer watcher.Wait()
+	defer cancel(nil)
+	watcher.Go(func() { s.watch(ctx, cancel, starts) })
+	if len(starts) == 0 {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	cl, err := s.client(
+		kgo.ConsumePartitions(starts),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), // they too move the offset, and count for the lag
+	)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	s.flight.onRefusal(func() { cancel(errRefused) })
+	for {
+		fetches := cl.PollRecords(ctx, 512)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := s.take(ctx, fetches); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return err
+		}
+	}
+}
+
+// begin settles where a partition is read from. What is no longer there cannot be
+// had: that is said loudly, and reading goes on with the oldest record. An offset
+// beyond the end means that the topic was made anew or lost its tail: then too,
+// since the journal recognises by its id what it has seen.
+func (s *Stream) begin(p *partition, held span) {
+	next := p.next.Load()
+	switch {
+	case next < 0:
+	case next < held.first:
+		s.log.Error("kafka: records were deleted before they were read; going on with the oldest",
+			"topic", p.Topic, "partition", p.id, "wanted", next, "oldest", held.first, "lost", held.first-next)
+		s.metrics.lost.WithLabelValues(p.Topic).Inc()
+	case next > held.end:
+		s.log.Error("kafka: the topic ends before the offset that was read last; reading it again from the oldest record",
+			"topic", p.Topic, "partition", p.id, "wanted", next, "end", held.end, "oldest", held.first)
+		s.metrics.lost.WithLabelValues(p.Topic).Inc()
+	default:
+		return
+	}
+	p.next.Store(held.first)
+}
+
+// take hands records in, in the order in which they came.
+func (s *Stream) take(ctx context.Context, fetches kgo.Fetches) error {
+	var errs []error
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		p := s.partitions[partitionKey{f.Topic, f.Partition}]
+		if p == nil { // an error of the client as a whole
+			errs = append(errs, f.Err)
+			return
+		}
+		for _, r := range f.Records {
+			if ctx.Err() != nil || len(errs) > 0 {
+				return
+			}
+			if r.Offset < p.next.Load() {
+				continue
+			}
+			if !r.Attrs.IsControl() {
+				if err := s.submit(ctx, letter{partition: p, value: r.Value, offset: r.Offset}); err != nil {
+					errs = append(errs, err)
+					return
+				}
+				s.metrics.consumed.WithLabelValues(p.Topic).Inc()
+			}
+			p.next.Store(r.Offset + 1)
+		}
+		if f.Err != nil {
+			errs = append(errs, s.fault(p, f.Err))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// fault notes what a failed fetch says about the partition. Whatever it was, the
+// partitions are looked at again before the next fetch.
+func (s *Stream) fault(p *partition, err error) error {
+	if loss, ok := errors.AsType[*kgo.ErrDataLoss](err); ok {
+		s.log.Error("kafka: the brokers lost records that had been read; reading from there again",
+			"topic", p.Topic, "partition", p.id, "read", loss.ConsumedTo, "from", loss.ResetTo)
+		s.metrics.lost.WithLabelValues(p.Topic).Inc()
+		p.next.Store(min(p.next.Load(), max(loss.ResetTo, -1)))
+		return errChanged
+	}
+	if errors.Is(err, kerr.OffsetOutOfRange) {
+		return errChanged
+	}
+	return fmt.Errorf("topic %s: %w", p.Topic, err)
+}
+
+// watch looks at the sources now and then: for the lag, for whether the brokers
+// are there, and for partitions that are not read yet.
+func (s *Stream) watch(ctx context.Context, end context.CancelCauseFunc, read map[string]map[int32]kgo.Offset) {
+	for {
+		pause(ctx, s.every)
+		found, err := s.lookAtSources(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			if s.reading.bad(err) {
+				s.log.Warn("kafka: cannot reach the sources", "err", err)
+			}
+			continue
+		}
+		s.measure(found)
+		for topic, t := range found {
+			for id := range t.partitions {
+				if _, ok := read[topic][id]; !ok {
+					s.log.Info("kafka: new source partition", "topic", topic, "partition", id)
+					end(errChanged)
+					return
+				}
+			}
+		}
+	}
+}
+
+func (s *Stream) lookAtSources(ctx context.Context) (map[string]*extent, error) {
+	var topics []string
+	for _, src := range s.opts.Sources {
+		topics = append(topics, src.Topic)
+	}
+	found, missing, err := s.survey(ctx, topics...)
+	if err != nil {
+		return nil, err
+	}
+	for _, topic := range s.reading.found(missing) {
+		s.log.Warn("kafka: waiting for a source topic that does not exist", "topic", topic)
+	}
+	return found, nil
+}
+
+// measure sets the lag of the partitions that are read.
+func (s *Stream) measure(found map[string]*extent) {
+	total := int64(0)
+	for topic, t := range found {
+		for id, held := range t.partitions {
+			behind := held.end - held.first
+			if p := s.partitions[partitionKey{topic, id}]; p != nil && p.next.Load() >= 0 {
+				behind = max(held.end-p.next.Load(), 0)
+			}
+			s.metrics.lag.WithLabelValues(topic, strconv.Itoa(int(id))).Set(float64(behind))
+			total += behind
+		}
+	}
+	s.reading.lag.Store(total)
+}
+
+// letter is a record on its way to the cell.
+type letter struct {
+	*partition
+	value  []byte
+	offset int64
+	turn   uint64 // order of hand-in
+}
+
+// flight is what the cell was given and has not answered.
+type flight struct {
+	mu      sync.Mutex
+	out     int
+	turn    uint64
+	refused []letter // came back: the journal had no room
+	refusal func()
+	idle    chan struct{} // told when nothing is out any more
+}
+
+func (f *flight) onRefusal(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refusal = do
+}
+
+func (f *flight) answered(l letter, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if errors.Is(err, engine.ErrStorage) {
+		f.refused = append(f.refused, l)
+		if f.refusal != nil {
+			f.refusal()
+		}
+	}
+	if f.out--; f.out == 0 {
+		select {
+		case f.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// wait returns when everything is answered.
+func (f *flight) wait(ctx context.Context) error {
+	for {
+		f.mu.Lock()
+		out := f.out
+		f.mu.Unlock()
+		if out == 0 {
+			return nil
+		}
+		select {
+		case <-f.idle:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// submit hands one record in and waits while the cell is full. A record without a
+// value is one that is no event, not one that is decoded already.
+func (s *Stream) submit(ctx context.Context, l letter) error {
+	f := &s.flight
+	f.mu.Lock()
+	f.out++
+	if l.turn == 0 {
+		f.turn++
+		l.turn = f.turn
+	}
+	f.mu.Unlock()
+	if l.value == nil {
+		l.value = []byte{}
+	}
+	err := s.cell.SubmitWait(ctx, &engine.Item{
+		Raw: l.value, Tenant: l.Tenant, Source: risk.Source{Topic: l.Topic, Partition: l.id, Offset: l.offset},
+		Reply: func(r engine.Result) { f.answered(l, r.Err) },
+	})
+	if err != nil {
+		f.answered(l, nil)
+	}
+	return err
+}
+
+// again hands in what the cell gave back, in order and before anything newer.
+func (s *Stream) again(ctx context.Context) error {
+	for {
+		if err := s.flight.wait(ctx); err != nil {
+			return err
+		}
+		s.flight.mu.Lock()
+		letters := s.flight.refused
+		s.flight.refused = nil
+		s.flight.mu.Unlock()
+		if len(letters) == 0 {
+			return nil
+		}
+		slices.SortFunc(letters, func(a, b letter) int { return cmp.Compare(a.turn, b.turn) })
+		pause(ctx, s.retry(0))
+		for i, l := range letters {
+			if err := s.submit(ctx, l); err != nil {
+				s.flight.mu.Lock()
+				s.flight.refused = append(s.flight.refused, letters[i:]...)
+				s.flight.mu.Unlock()
+				return err
+			}
+		}
+	}
+}

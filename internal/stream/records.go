@@ -1,0 +1,101 @@
+package stream
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-risk/sluice/engine"
+	"github.com/sluice-risk/sluice/risk"
+	"github.com/sluice-risk/sluice/store/journal"
+)
+
+// Types of CloudEvents.
+const (
+	typeDecision   = "sluice.decision"
+	typeAlert      = "sluice.alert"
+	typeDeadLetter = "sluice.dead_letter"
+)
+
+// deadLetter is what is told of a source's record that was not taken: never its
+// content.
+type deadLetter struct {
+	Reason   string           `json:"reason"`
+	Detail   string           `json:"detail"`
+	Tenant   string           `json:"tenant"`
+	Source   risk.Source      `json:"source"`
+	Position journal.Position `json:"position"`
+	Digest   string           `json:"digest"`
+	At       risk.Time        `json:"at"`
+}
+
+// published is the value of a record of PublishedTopic.
+type published struct {
+	Cell     string           `json:"cell"`
+	Position journal.Position `json:"position"`
+}
+
+// records appends what is published of one result. A duplicate is not: its
+// decision is out, or comes with the first one.
+func (s *Stream) records(dst []*kgo.Record, r *engine.Result) ([]*kgo.Record, error) {
+	switch {
+	case r.Refused != nil && s.opts.DeadLetter != "":
+		value, err := json.Marshal(deadLetter{
+			Reason: r.Refused.Reason, Detail: r.Refused.Detail, Tenant: r.Refused.Tenant, Source: r.Refused.Source,
+			Position: r.Position, Digest: r.Refused.Digest, At: r.Refused.At,
+		})
+		if err != nil {
+			return dst, fmt.Errorf("stream: position %d: dead letter: %w", r.Position, err)
+		}
+		src := r.Refused.Source
+		id := fmt.Sprintf("%s/%d/%d", src.Topic, src.Partition, src.Offset)
+		return append(dst, s.record(s.opts.DeadLetter, r.Refused.Tenant, typeDeadLetter, id, r.Refused.At, value)), nil
+	case r.Verdict != engine.Decided:
+		return dst, nil
+	}
+	// Payments without a subject need no order among themselves, only a place.
+	key := cmp.Or(r.Subject, r.Event)
+	if s.opts.Decisions != "" {
+		value := risk.AppendAnswer(make([]byte, 0, len(r.Body)+192), r.Body, risk.Envelope{Position: uint64(r.Position), Supersedes: r.Answered})
+		if value == nil {
+			return dst, fmt.Errorf("stream: position %d: %d bytes that are no decision body", r.Position, len(r.Body))
+		}
+		dst = append(dst, s.record(s.opts.Decisions, key, typeDecision, r.Key.DecisionID(), r.Arrival, value))
+	}
+	if s.opts.Alerts == "" || r.Action == risk.Allow {
+		return dst, nil
+	}
+	d, err := risk.ParseBody(r.Body)
+	if err != nil {
+		return dst, fmt.Errorf("stream: position %d: %w", r.Position, err)
+	}
+	a := risk.Alert{
+		ID: r.Key.AlertID(), Kind: "rule", Event: d.Event, Decision: d.ID, Subject: r.Subject, Scenario: d.Scenario,
+		Action: d.Action, Reasons: d.Reasons, Versions: d.Versions,
+	}
+	return append(dst, s.record(s.opts.Alerts, key, typeAlert, a.ID, r.Arrival, a.Append(nil))), nil
+}
+
+// record is a CloudEvent in binary mode: attributes as headers, the value plain.
+func (s *Stream) record(topic, key, kind, id string, at risk.Time, value []byte) *kgo.Record {
+	return &kgo.Record{Topic: topic, Key: []byte(key), Value: value, Headers: []kgo.RecordHeader{
+		{Key: "ce_specversion", Value: []byte("1.0")},
+		{Key: "ce_id", Value: []byte(id)},
+		{Key: "ce_type", Value: []byte(kind)},
+		{Key: "ce_source", Value: []byte("/sluice/cells/" + s.opts.Cell)},
+		{Key: "ce_time", Value: []byte(at.String())},
+		{Key: "content-type", Value: []byte("application/json")},
+	}}
+}
+
+// marker is the record that says up to where a transaction goes.
+func (s *Stream) marker(at journal.Position) *kgo.Record {
+	value, err := json.Marshal(published{s.opts.Cell, at})
+	if err != nil {
+		panic("stream: position " + strconv.FormatUint(uint64(at), 10) + " does not marshal: " + err.Error())
+	}
+	return &kgo.Record{Topic: PublishedTopic, Key: []byte(s.opts.Cell), Value: value}
+}
