@@ -134,6 +134,7 @@ func (c *Cell) Run(ctx context.Context) error {
 		}
 		return nil
 	})
+	steps.Go(func() error { return c.fillFilter(failed) })
 	if c.guard != nil {
 		watching, stop := context.WithCancel(failed)
 		defer stop()

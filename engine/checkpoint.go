@@ -1,11 +1,10 @@
 package engine
 
 import (
-	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/sluice-risk/sluice/risk"
@@ -20,6 +19,8 @@ type pending struct {
 	generation uint64
 	rows       []*memory // keys only: the walk still owns what is in them
 	answers    []*answered
+	blocks     blocks           // the decisions, packed when they are stored
+	expiry     expiry           // when the rows and blocks may go
 	keep       journal.Position // the oldest position that is still needed
 	taken      time.Time
 }
@@ -33,6 +34,7 @@ type progress struct {
 	taken   uint64                     // checkpoints taken
 	at      time.Time                  // of the last one
 	changed bool                       // entries or a release since then
+	filter  *filter                    // of the events whose rows are stored
 }
 
 // mark says that before this position the watermark had not reached At.
@@ -69,6 +71,7 @@ func (c *Cell) note(b *Batch) {
 		c.watermark.Store(int64(w))
 		if n := len(p.marks); n == 0 || w/day > p.marks[n-1].At/day {
 			p.marks = append(p.marks, mark{b.First, w})
+			p.filter.forget(w, time.Duration(c.dedup.Load()))
 		}
 	}
 	if b.bundle != nil {
@@ -103,16 +106,16 @@ func (c *Cell) take(b *Batch) *pending {
 	cp := &out.checkpoint
 	cp.Position = uint64(w.next - 1)
 	cp.Digest = w.digest
+	var slab []byte // one copy of all small slices
+	keep := func(b []byte) []byte {
+		slab = append(slab, b...)
+		return slab[len(slab)-len(b) : len(slab) : len(slab)]
+	}
 	put := func(space store.Space, key, value []byte) {
 		cp.Puts = append(cp.Puts, store.Put{Space: space, Key: key, Value: value})
 	}
 	state := cellState{Genesis: w.origin, Activation: w.active, Offsets: p.offsets, Marks: p.marks}
 	if w.state != nil {
-		var slab []byte // the state's slices are its own: one copy of them all
-		keep := func(b []byte) []byte {
-			slab = append(slab, b...)
-			return slab[len(slab)-len(b) : len(slab) : len(slab)]
-		}
 		state.Features = w.state.Checkpoint(func(key, value []byte, replaces uint64) (sum uint64) {
 			p := store.Put{Space: store.Entities, Key: keep(key), Replaces: replaces}
 			if value != nil {
@@ -124,13 +127,16 @@ func (c *Cell) take(b *Batch) *pending {
 		})
 	}
 	for _, m := range out.rows {
-		key := m.key[:]
-		put(store.Events, key, m.row.append(nil))
-		if m.position > 0 && m.body != nil {
-			put(store.Decisions, key, appendDecision(m.position, m.body))
-			m.body = nil // stored once; a later label changes the row alone
+		if m.body != nil { // stored once; a later label changes the row alone
+			m.block = out.blocks.add(m.position, m.body)
+			m.body = nil
 		}
-		put(store.Expiry, expiryKey(m.at, m.key), []byte{})
+		if !m.stored {
+			out.expiry.add(m)
+			m.stored = true
+		}
+		p.filter.add(m.key, m.at)
+		put(store.Events, m.key[:], m.row.append(make([]byte, 0, 64+20*len(m.touches))))
 	}
 	for _, a := range out.answers {
 		put(store.Decisions, answerKey(a.key), mustJSON(a.Answered))
@@ -163,7 +169,7 @@ func (c *Cell) save(p *pending) error {
 	if err != nil {
 		return err
 	}
-	p.checkpoint.Puts = append(p.checkpoint.Puts, expired...)
+	p.checkpoint.Puts = slices.Concat(p.checkpoint.Puts, p.blocks.puts(), p.expiry.puts(p.checkpoint.Position), expired)
 	if err := c.store.Commit(&p.checkpoint); err != nil {
 		return fmt.Errorf("engine: checkpoint at position %d: %w", p.checkpoint.Position, err)
 	}
@@ -177,66 +183,6 @@ func (c *Cell) save(p *pending) error {
 	}
 	c.metrics.checkpoint(time.Since(p.taken), c.journal.Bytes())
 	return nil
-}
-
-// errEnough ends a scan early.
-var errEnough = errors.New("enough")
-
-// expired gives the removals of rows and decisions past their retention, by event
-// time, some at a time.
-func (c *Cell) expired(watermark risk.Time) ([]store.Put, error) {
-	const most = 5000 // keys a checkpoint
-	b := c.bundle.Load()
-	if b == nil {
-		return nil, nil
-	}
-	limits := b.Rules.Features.Limits()
-	keep := max(c.opts.RetainDecisions, limits.Dedup, limits.LabelHorizon)
-	edge := expiryKey(watermark.Add(-keep), risk.EventKey{})
-	var gone []store.Put
-	err := c.store.Scan(store.Expiry, nil, func(key, _ []byte, _ uint64) error {
-		if string(key[:4]) >= string(edge[:4]) || len(gone) >= 4*most {
-			return errEnough
-		}
-		event := append([]byte(nil), key[4:]...)
-		gone = append(gone,
-			store.Put{Space: store.Expiry, Key: append([]byte(nil), key...)},
-			store.Put{Space: store.Events, Key: event},
-			store.Put{Space: store.Decisions, Key: event},
-			store.Put{Space: store.Decisions, Key: answerKey(risk.EventKey(event))})
-		return nil
-	})
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
-	return gone, err
-}
-
-const day = risk.Time(24 * time.Hour / time.Millisecond)
-
-// expiryKey orders events by the day they happened.
-func expiryKey(at risk.Time, key risk.EventKey) []byte {
-	return append(binary.BigEndian.AppendUint32(nil, uint32(max(at/day, 0))), key[:]...)
-}
-
-func answerKey(key risk.EventKey) []byte { return append(key[:], 'a') }
-
-// A stored decision: format byte, position, then the body's bytes.
-const decisionFormat = 1
-
-func appendDecision(position journal.Position, body []byte) []byte {
-	b := make([]byte, 0, len(body)+11)
-	b = binary.AppendUvarint(append(b, decisionFormat), uint64(position))
-	return append(b, body...)
-}
-
-func parseDecision(b []byte) (journal.Position, []byte, error) {
-	if len(b) > 1 && b[0] == decisionFormat {
-		if position, n := binary.Uvarint(b[1:]); n > 0 {
-			return journal.Position(position), b[1+n:], nil
-		}
-	}
-	return 0, nil, errors.New("engine: stored decision is damaged or newer than this program")
 }
 
 func mustJSON(v any) []byte {

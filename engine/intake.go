@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -78,7 +79,9 @@ func (c *Cell) enrich(_ *Batch, it *Item, _ *worker) {
 // lookUp finds what the store knows of the event and of the one it labels.
 func (c *Cell) lookUp(it *Item) {
 	rec := it.Entry.Event
-	it.known, it.err = c.stored(it.Key)
+	if it.known = nil; c.progress.filter.mayHold(it.Key) {
+		it.known, it.err = c.stored(it.Key)
+	}
 	if it.err == nil && labelKind(&rec.Event) != 0 {
 		it.named, it.err = c.stored(risk.KeyOf(rec.Tenant, rec.Event.Label.Event))
 	}
@@ -103,6 +106,27 @@ func (c *Cell) stored(key risk.EventKey) (*row, error) {
 	default:
 		return nil, err
 	}
+}
+
+// fillFilter makes the filter complete: what was stored before this process began.
+// Until then every event is looked up.
+func (c *Cell) fillFilter(ctx context.Context) error {
+	edge := risk.Time(c.watermark.Load()).Add(-time.Duration(c.dedup.Load()))
+	err := c.store.Scan(store.Events, nil, func(key, value []byte, _ uint64) error {
+		r, err := parseRow(value)
+		if err != nil {
+			return err
+		}
+		if r.at >= edge {
+			c.progress.filter.add(risk.EventKey(key), r.at)
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return ignore(err, context.Canceled)
+	}
+	c.progress.filter.ready.Store(true)
+	return nil
 }
 
 // settle answers at once what is known and durable already: a retry costs no

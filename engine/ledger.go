@@ -17,6 +17,7 @@ type row struct {
 	content  risk.Digest
 	labels   uint8 // kinds of label that have counted, one bit each
 	decided  bool
+	block    journal.Position // where its decision is stored; 0: not yet
 	touches  []features.Touch
 }
 
@@ -25,7 +26,8 @@ type memory struct {
 	row
 	key        risk.EventKey
 	body       []byte
-	fresh      bool   // the row is to be written; else only what follows
+	listed     bool   // in pending
+	stored     bool   // the store has an older row of it
 	checkpoint uint64 // the generation that stores it; 0: none yet
 }
 
@@ -117,7 +119,7 @@ func (l *ledger) label(it *Item, rec *risk.Record, watermark risk.Time) labelUse
 func (l *ledger) remember(key risk.EventKey, r row) *memory {
 	m := l.entries[key]
 	if m == nil {
-		m = &memory{row: r, key: key}
+		m = &memory{row: r, key: key, stored: r.position != 0}
 		l.entries[key] = m
 	}
 	l.change(m)
@@ -143,8 +145,8 @@ func (l *ledger) add(it *Item, rec *risk.Record, position journal.Position) {
 
 // change marks a memory for the next checkpoint.
 func (l *ledger) change(m *memory) {
-	if !m.fresh {
-		m.fresh = true
+	if !m.listed {
+		m.listed = true
 		l.pending = append(l.pending, m)
 	}
 	m.checkpoint = 0
@@ -165,7 +167,7 @@ func (l *ledger) note(it *Item, position journal.Position) {
 func (l *ledger) take(g uint64) (rows []*memory, answers []*answered) {
 	rows, answers = l.pending, l.answers
 	for _, m := range rows {
-		m.fresh, m.checkpoint = false, g
+		m.listed, m.checkpoint = false, g
 	}
 	l.retired = append(l.retired, rows...)
 	l.pending, l.answers = nil, nil
@@ -221,14 +223,15 @@ func labelKind(e *risk.Event) uint8 {
 	return 0
 }
 
-// A stored row: format byte, position, instant, labels, flags, content digest,
-// then role and id of each touch. docs/format.md has it as a table.
+// A stored row: format byte, position, instant, block, labels, flags, content
+// digest, then role and id of each touch. docs/format.md has it as a table.
 const rowFormat = 1
 
 func (r *row) append(dst []byte) []byte {
 	dst = append(dst, rowFormat)
 	dst = binary.AppendUvarint(dst, uint64(r.position))
 	dst = binary.AppendVarint(dst, int64(r.at))
+	dst = binary.AppendUvarint(dst, uint64(r.block))
 	flags := byte(0)
 	if r.decided {
 		flags = 1
@@ -255,11 +258,16 @@ func parseRow(b []byte) (*row, error) {
 	}
 	b = b[n:]
 	at, n := binary.Varint(b)
+	if n <= 0 {
+		return nil, errRow
+	}
+	b = b[n:]
+	block, n := binary.Uvarint(b)
 	if n <= 0 || len(b) < n+2+len(risk.Digest{}) {
 		return nil, errRow
 	}
 	b = b[n:]
-	r := &row{position: journal.Position(position), at: risk.Time(at), labels: b[0], decided: b[1]&1 != 0}
+	r := &row{position: journal.Position(position), at: risk.Time(at), block: journal.Position(block), labels: b[0], decided: b[1]&1 != 0}
 	b = b[2:]
 	copy(r.content[:], b)
 	b = b[len(r.content):]

@@ -94,22 +94,21 @@ func (c *Cell) recall(r *Result) error {
 
 // readBack reads a stored decision and, beside it, the fallback that preceded it.
 func (c *Cell) readBack(r *Result) error {
-	value, err := c.store.Get(store.Decisions, r.Key[:])
-	if errors.Is(err, store.ErrNotFound) {
+	known, err := c.stored(r.Key)
+	if err != nil {
+		return err
+	}
+	if known == nil || known.block == 0 {
 		return ErrNotFound
 	}
-	if err != nil {
+	r.Position = known.position
+	if r.Body, err = c.storedBody(known.block, known.position); err != nil {
 		return err
 	}
-	position, body, err := parseDecision(value)
-	if err != nil {
-		return err
-	}
-	r.Position, r.Body = position, body
 	if r.Answered != nil {
 		return nil
 	}
-	value, err = c.store.Get(store.Decisions, answerKey(r.Key))
+	value, err := c.store.Get(store.Decisions, answerKey(r.Key))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}

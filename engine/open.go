@@ -35,7 +35,7 @@ func Open(dir string, o Options) (*Cell, error) {
 		pending:  make(chan *pending, 1),
 		intakers: newPool(),
 		memory:   recent{accepted: map[risk.EventKey]*settled{}, answered: map[risk.EventKey]*risk.Answered{}},
-		progress: progress{offsets: map[string]map[int32]int64{}, at: time.Now()},
+		progress: progress{offsets: map[string]map[int32]int64{}, at: time.Now(), filter: newFilter()},
 	}
 	c.walk = NewWalk(func(a risk.Activation) (*Bundle, error) { return c.blobs.Load(a.SHA256, o.Tables) }, c.metrics)
 	c.walk.stored = true

@@ -12,9 +12,8 @@ import (
 var ErrNoAction = errors.New("risk: a decision without an action")
 
 // AppendBody appends the canonical JSON of the decision: fixed order, no space,
-// every member there ("hold" and a score that is not set are null, a feature
-// without a value too, lists without elements []). Features keep the order of
-// Names. Without evidence, what helps to probe the rules is left out: score,
+// every member there ("hold" and a score that is not set are null, lists without
+// elements []), but of the features only those with a value, in the order of Names. Without evidence, what helps to probe the rules is left out: score,
 // points, because, features, partial_since.
 //
 // A decision without an action has no body: the result is nil, not dst.

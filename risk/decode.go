@@ -39,12 +39,14 @@ type Decoder struct {
 
 // Decode reads an event into rec: its Event, IDs, Content and Warnings; Facts and
 // Erased are cleared, Tenant, Arrival and Source left to the caller. It keeps no
-// part of src. The error is a *DecodeError, and the event is then empty.
+// part of src. The error is a *DecodeError, and the event is then empty. The event
+// must not be changed before its entry is written.
 func (d *Decoder) Decode(src []byte, rec *Record) error {
 	if d.Secrets == nil {
 		return errors.New("risk: a decoder needs secrets")
 	}
 	rec.Event = Event{} // alone: together with others it would be copied
+	rec.canonical = rec.canonical[:0]
 	rec.Facts = Facts{}
 	rec.Warnings, rec.Erased = nil, false
 	if most := cmp.Or(d.MaxBytes, DefaultMaxBytes); len(src) > most {
@@ -65,8 +67,10 @@ func (d *Decoder) Decode(src []byte, rec *Record) error {
 	}
 	rec.Warnings = s.takeWarnings()
 	s.scratch = d.Secrets.fill(&rec.Event, &rec.IDs, s.scratch)
-	s.scratch = AppendPersonal(AppendPlain(s.scratch[:0], &rec.Event), &rec.Event)
-	rec.Content = d.Secrets.Content(s.scratch)
+	rec.canonical = AppendPlain(rec.canonical[:0], &rec.Event)
+	rec.plain = len(rec.canonical)
+	rec.canonical = AppendPersonal(rec.canonical, &rec.Event)
+	rec.Content = d.Secrets.Content(rec.canonical)
 	return nil
 }
 

@@ -71,7 +71,12 @@ func (r *Record) appendTo(dst []byte, salt [16]byte) []byte {
 	dst = binary.AppendVarint(dst, int64(r.Source.Partition))
 	dst = binary.AppendVarint(dst, r.Source.Offset)
 	dst = append(dst, r.Content[:]...)
-	dst = appendSized(dst, func(dst []byte) []byte { return AppendPlain(dst, &r.Event) })
+	dst = appendSized(dst, func(dst []byte) []byte {
+		if len(r.canonical) > 0 {
+			return append(dst, r.canonical[:r.plain]...)
+		}
+		return AppendPlain(dst, &r.Event)
+	})
 
 	count := len(dst)
 	dst = append(dst, 0)
@@ -102,7 +107,11 @@ func (r *Record) appendTo(dst []byte, salt [16]byte) []byte {
 	dst = append(append(dst, make([]byte, sha256.Size)...), 1)
 	from := len(dst)
 	dst = append(dst, salt[:]...)
-	dst = AppendPersonal(dst, &r.Event)
+	if len(r.canonical) > 0 {
+		dst = append(dst, r.canonical[r.plain:]...)
+	} else {
+		dst = AppendPersonal(dst, &r.Event)
+	}
 	sum := sha256.Sum256(dst[from:])
 	copy(dst[at:], sum[:])
 	return dst

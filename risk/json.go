@@ -90,9 +90,14 @@ func (s *Scalar) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// append writes the values there are: a missing one is left out, which keeps the
+// body of an event that touches few entities small.
 func (v Values) append(dst []byte) []byte {
 	dst = append(dst, '{')
 	for i, name := range v.Names {
+		if math.IsNaN(v.Value[i]) {
+			continue
+		}
 		dst = appendFloat(key(dst, name), v.Value[i])
 	}
 	return append(dst, '}')

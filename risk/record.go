@@ -31,6 +31,11 @@ type Record struct {
 	// Erased is set on reading when the personal part has been deleted.
 	Erased bool
 	sealed Digest // of the personal part that was erased
+
+	// canonical is both parts of the event's canonical encoding, as Decode made
+	// them for Content and AppendEntry writes them; plain is the first's length.
+	canonical []byte
+	plain     int
 }
 
 // Source is where in Kafka a record was read. The zero Source is HTTP or a file.
