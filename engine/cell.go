@@ -307,16 +307,18 @@ func (c *Cell) answer(b *Batch) {
 	c.memory.add(b.Items, results)
 	for i, it := range b.Items {
 		r := &results[i]
-		if r.Verdict == Duplicate {
-			c.recall(r)
-		}
 		if r.Verdict == Conflict && !r.Source.IsZero() {
 			r.Refused = conflict(it.Entry.Event)
 		}
 		c.metrics.count(r)
-		if it.Reply != nil {
-			it.Reply(*r)
+		if it.Reply == nil {
+			continue
 		}
+		reply := *r
+		if r.Verdict == Duplicate { // followers see it where it stands, its caller the first answer
+			c.recall(&reply)
+		}
+		it.Reply(reply)
 	}
 	if b.bundle != nil {
 		c.bundle.Store(b.bundle)
