@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"sync"
 	"time"
 
 	"github.com/sluice-risk/sluice/features"
@@ -50,7 +51,8 @@ type Result struct {
 	Err      error          // the entry was not taken: nothing above is set
 }
 
-// Item is one entry on its way.
+// Item is one entry on its way. One made with NewItem is used again as soon as it
+// is answered, so its maker must not touch it after it was submitted.
 type Item struct {
 	Entry   risk.Entry
 	Raw     []byte        // to decode at intake; nil when Entry is set already
@@ -61,7 +63,8 @@ type Item struct {
 	Redact  bool          // the caller may not see evidence: make Public too
 	Reply   func(Result)  // called once, in position order, when durable; may be nil
 	Bundle  *Bundle       // of an activation made by this process; else from its blob
-	Started time.Time     // monotonic, for Took
+	Started time.Time     // monotonic, for Took; set by Submit
+	Arrival risk.Time     // offline: zero is the event's own time
 
 	record   risk.Record // backing of Entry.Event
 	known    *row        // found in the store at enrich; nil: not there
@@ -80,6 +83,33 @@ type Item struct {
 	salt     [16]byte
 	encoded  []byte
 	err      error
+	pooled   bool
+}
+
+var items = sync.Pool{New: func() any { return new(Item) }}
+
+// NewItem is an entry to be decoded from bytes, or for Entry to be set. Items are
+// large and used again: a caller that submits them at a high rate should get them
+// here.
+func NewItem(raw []byte, tenant string) *Item {
+	it := items.Get().(*Item)
+	it.Raw, it.Tenant, it.pooled = raw, tenant, true
+	return it
+}
+
+// release gives an answered item back. The memory that its steps have grown is
+// kept; what it was about is not.
+func (it *Item) release() {
+	if !it.pooled {
+		return
+	}
+	it.Entry, it.Raw, it.Tenant, it.Source = risk.Entry{}, nil, "", risk.Source{}
+	it.Strict, it.Redact, it.Reply, it.Bundle = false, false, nil, nil
+	it.Arrival, it.Started = 0, time.Time{}
+	it.known, it.named, it.scenario, it.entry = nil, nil, nil, nil
+	it.body, it.public, it.subject, it.action, it.err = nil, nil, "", 0, nil
+	it.record.Reset()
+	items.Put(it)
 }
 
 // Batch is what goes through the walk together: entries at consecutive

@@ -82,7 +82,7 @@ func BenchmarkDurable(b *testing.B) {
 	perEvent(b, len(events), func() {
 		done := make(chan struct{})
 		for i, raw := range events {
-			it := &engine.Item{Raw: raw, Tenant: "default"}
+			it := engine.NewItem(raw, "default")
 			if i == len(events)-1 {
 				it.Reply = func(engine.Result) { close(done) }
 			}

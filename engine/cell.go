@@ -324,6 +324,7 @@ func (c *Cell) answer(b *Batch) {
 		c.bundle.Store(b.bundle)
 	}
 	c.feed.publish(results)
+	b.Release()
 }
 
 func (it *Item) result(position journal.Position) Result {

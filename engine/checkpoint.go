@@ -60,7 +60,7 @@ func (c *Cell) note(b *Batch) {
 	for _, it := range b.Items {
 		if rec := it.Entry.Event; rec != nil {
 			p.see(rec.Source)
-			p.bytes += len(it.body) + 256
+			p.bytes += len(it.body)/packing + 256
 		} else if it.Entry.Refused != nil {
 			p.see(it.Entry.Refused.Source)
 		}
@@ -78,7 +78,7 @@ func (c *Cell) note(b *Batch) {
 		c.dedup.Store(int64(b.bundle.Rules.Features.Limits().Dedup))
 	}
 	due := b.final || p.events >= c.opts.CheckpointEvents ||
-		p.bytes+c.walk.dirty() >= c.store.Room()/2 ||
+		p.bytes+c.walk.dirty() >= c.store.Room()*3/4 ||
 		time.Since(p.at) >= c.opts.CheckpointEvery
 	if p.changed && due && c.saving.CompareAndSwap(false, true) {
 		b.checkpoint = c.take(b)

@@ -113,7 +113,7 @@ func (r *running) feed(events [][]byte, topicOffset int) []engine.Result {
 	results := make([]engine.Result, len(events))
 	var pending sync.WaitGroup
 	for i, raw := range events {
-		it := &engine.Item{Raw: raw, Tenant: "default"}
+		it := engine.NewItem(raw, "default")
 		if i%3 == 0 {
 			if err := r.Intake(it); err != nil {
 				r.t.Fatalf("Intake(%s) = %v", raw, err)

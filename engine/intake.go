@@ -21,6 +21,7 @@ func (c *Cell) Intake(it *Item) error {
 	if err := decoder.Decode(it.Raw, &it.record); err != nil {
 		return err
 	}
+	it.record.ObserveOnly = false
 	it.record.Tenant = it.Tenant
 	it.record.Source = it.Source
 	it.record.Arrival = risk.At(c.opts.Now())
@@ -137,9 +138,11 @@ func (c *Cell) settle(b *Batch) error {
 		if it.err != nil {
 			return it.err
 		}
-		if !c.settled(it) {
-			keep = append(keep, it)
+		if c.settled(it) {
+			it.release()
+			continue
 		}
+		keep = append(keep, it)
 	}
 	clear(b.Items[len(keep):])
 	b.Items = keep

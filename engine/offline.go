@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"cmp"
+
 	"github.com/sluice-risk/sluice/internal/enrich"
 	"github.com/sluice-risk/sluice/risk"
 	"github.com/sluice-risk/sluice/store/journal"
@@ -28,28 +30,15 @@ func (o *Offline) Pin(b *Bundle) {
 	o.tables = b.tables
 }
 
-// NewItem is raw bytes that arrived at an instant; zero means at the event's own
-// time.
-func NewItem(raw []byte, tenant string, arrival risk.Time) *Item {
-	it := &Item{Raw: raw, Tenant: tenant}
-	it.record.Arrival = arrival
-	return it
-}
-
 // Decode decodes and enriches a batch of raw items in parallel. An item that is
 // no event is left out of the batch and handed to refused.
 func (o *Offline) Decode(b *Batch, refused func(*Item, error)) {
 	o.intakers.each(b, func(_ *Batch, it *Item, _ *worker) {
-		arrival := it.record.Arrival
-		it.record = risk.Record{}
 		if it.err = o.decoder.Decode(it.Raw, &it.record); it.err != nil {
 			return
 		}
 		rec := &it.record
-		if arrival == 0 {
-			arrival = rec.Event.Time
-		}
-		rec.Tenant, rec.Arrival, it.Entry.Event = it.Tenant, arrival, rec
+		rec.Tenant, rec.Arrival, it.Entry.Event = it.Tenant, cmp.Or(it.Arrival, rec.Event.Time), rec
 		o.tables.Fill(rec)
 	})
 	keep := b.Items[:0]
@@ -63,6 +52,14 @@ func (o *Offline) Decode(b *Batch, refused func(*Item, error)) {
 	clear(b.Items[len(keep):])
 	b.Items = keep
 	b.First = o.Next()
+}
+
+// Release gives the items of an applied batch back, to be used again.
+func (b *Batch) Release() {
+	for _, it := range b.Items {
+		it.release()
+	}
+	b.Items = b.Items[:0]
 }
 
 // Results tells what became of each item of an applied batch, in order.

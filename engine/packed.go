@@ -20,6 +20,7 @@ import (
 
 const (
 	blockBytes = 128 << 10 // of bodies before compression
+	packing    = 4         // how much smaller compression makes them at least, usually 6
 	valueBytes = 60_000    // a longer value is cut into parts
 )
 

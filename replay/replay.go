@@ -121,7 +121,8 @@ func (r *Replay) Events(ctx context.Context, in io.Reader) (Summary, error) {
 				r.refuse(number, err)
 				continue
 			}
-			it := engine.NewItem(line, r.o.Tenant, arrival)
+			it := engine.NewItem(line, r.o.Tenant)
+			it.Arrival = arrival
 			numbers[it] = number
 			b.Items = append(b.Items, it)
 		}
@@ -129,6 +130,7 @@ func (r *Replay) Events(ctx context.Context, in io.Reader) (Summary, error) {
 		if err := r.apply(b); err != nil {
 			return r.sum, err
 		}
+		b.Release()
 	}
 	if err := lines.Err(); err != nil {
 		return r.sum, fmt.Errorf("replay: line %d: %w", number+1, err)

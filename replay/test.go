@@ -115,7 +115,7 @@ func (t *test) run(decoder *risk.Decoder, tables *enrich.Tables) {
 	walk.Pin(t.bundle)
 	b := &engine.Batch{}
 	for _, it := range append(items, given[0]) {
-		b.Items = append(b.Items, engine.NewItem(it.raw, "test", risk.At(it.at)))
+		b.Items = append(b.Items, timedItem(it))
 	}
 	walk.Decode(b, func(it *engine.Item, err error) {
 		t.fault(t.spec.Name.Span, "an event of this test is refused: %v", err)
@@ -129,6 +129,12 @@ func (t *test) run(decoder *risk.Decoder, tables *enrich.Tables) {
 	}
 	last := len(b.Items) - 1
 	t.compare(b.Results()[last], b.Items[last].Vector())
+}
+
+func timedItem(t timed) *engine.Item {
+	it := engine.NewItem(t.raw, "test")
+	it.Arrival = risk.At(t.at)
+	return it
 }
 
 type timed struct {

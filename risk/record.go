@@ -38,6 +38,9 @@ type Record struct {
 	plain     int
 }
 
+// Reset makes the record empty for the next event, keeping its memory.
+func (r *Record) Reset() { *r = Record{canonical: r.canonical[:0]} }
+
 // Source is where in Kafka a record was read. The zero Source is HTTP or a file.
 type Source struct {
 	Topic     string `json:"topic"`
