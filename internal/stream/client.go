@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
@@ -53,6 +54,7 @@ func (s *Stream) client(more ...kgo.Opt) (*kgo.Client, error) {
 		kgo.SeedBrokers(s.opts.Brokers...),
 		kgo.ClientID("sluice-" + s.opts.Cell),
 		kgo.DisableClientMetrics(),
+		kgo.MetadataMinAge(250 * time.Millisecond), // a partition whose leader moves waits for no longer
 		kgo.WithLogger(clientLog{s.log}),
 	}, s.opts.Client...)
 	cl, err := kgo.NewClient(append(opts, more...)...)

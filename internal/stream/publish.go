@@ -242,7 +242,12 @@ func (p *producer) transact(ctx context.Context, records []*kgo.Record) error {
 func (p *producer) abort(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if err := errors.Join(p.cl.AbortBufferedRecords(ctx), p.cl.EndTransaction(ctx, kgo.TryAbort)); err != nil {
+	settle, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if p.cl.AbortBufferedRecords(settle) != nil {
+		p.cl.UnsafeAbortBufferedRecords() // this producer sends nothing more
+	}
+	if err := p.cl.EndTransaction(ctx, kgo.TryAbort); err != nil {
 		p.log.Warn("kafka: a transaction was left open, it ends by itself", "after", transactionTimeout, "err", err)
 	}
 }

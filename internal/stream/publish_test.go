@@ -1,0 +1,329 @@
+package stream
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	mathrand "math/rand/v2"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-risk/sluice/engine"
+	"github.com/sluice-risk/sluice/store/journal"
+)
+
+// publisher is a stream that only publishes.
+func publisher(t testing.TB, k *kfake.Cluster, cell Decider) *running {
+	return prepare(t, cell, Options{Cell: "cell-0", Brokers: k.ListenAddrs(), Decisions: "decisions", Alerts: "alerts", DeadLetter: "dead-letter"})
+}
+
+// exactlyOnce compares what readers see with what the cell decided.
+func exactlyOnce(t testing.TB, k *kfake.Cluster, f *fake) {
+	t.Helper()
+	if got, want := positions(t, committed(t, k, "decisions")), f.decisions(); !slices.Equal(got, want) {
+		t.Errorf("published decisions %v, want %v", got, want)
+	}
+	var want, got []string
+	for _, r := range f.results {
+		if r.Verdict == engine.Decided && r.Action != 1 {
+			want = append(want, r.Key.AlertID())
+		}
+	}
+	for _, r := range committed(t, k, "alerts") {
+		got = append(got, header(r, "ce_id"))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("published alerts %v, want %v", got, want)
+	}
+}
+
+func TestASecondProcessFencesTheFirst(t *testing.T) {
+	k := brokers(t)
+	f := newFake(30)
+	first := publisher(t, k, f).start()
+	first.published(30)
+	second := publisher(t, k, f).start()
+	until(t, "the second to take over", func() bool { return second.publishing.err() == nil })
+	f.add(30)
+	if err := first.end(); !errors.Is(err, ErrFenced) {
+		t.Errorf("first: Run() = %v, want ErrFenced", err)
+	}
+	second.published(60)
+	second.close()
+	exactlyOnce(t, k, f)
+}
+
+func TestMorePublishedThanJournaled(t *testing.T) {
+	k := brokers(t)
+	r := publisher(t, k, newFake(20)).start()
+	r.published(20)
+	r.close()
+	other := publisher(t, k, newFake(12)).start() // as after a restore of an old copy
+	err := other.end()
+	if !errors.Is(err, ErrAhead) || !strings.Contains(err.Error(), "position 20 of cell cell-0 is published, the journal ends at 12") {
+		t.Errorf("Run() = %v, want ErrAhead with both positions", err)
+	}
+	if got := len(committed(t, k, "decisions")); got != len(newFake(20).decisions()) {
+		t.Errorf("%d decisions, want those of the first process alone", got)
+	}
+}
+
+// The position of a cell lies behind the open transaction of another: it is
+// waited for, not overlooked.
+func TestPositionBehindAnOpenTransaction(t *testing.T) {
+	k := brokers(t, kfake.SeedTopics(1, PublishedTopic))
+	other := client(t, k, kgo.TransactionalID("sluice-other"))
+	mark := func() {
+		if err := other.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		if err := other.ProduceSync(t.Context(), &kgo.Record{Topic: PublishedTopic, Key: []byte("other"), Value: []byte(`{"cell":"other","position":1000}`)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end := func(how kgo.TransactionEndTry) {
+		if err := other.EndTransaction(t.Context(), how); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mark()
+	end(kgo.TryCommit) // the position of another cell is not ours
+	mark()
+	f := newFake(20)
+	produce(t, k, PublishedTopic, "no key") // so that it is not empty before the open transaction ends
+	end(kgo.TryAbort)
+	r := publisher(t, k, f).start()
+	r.published(20)
+	mark()
+	f.add(20)
+	r.published(40)
+	r.close()
+
+	again := publisher(t, k, f)
+	fetches := k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: PublishedTopic, Observe: true, Count: -1})
+	again.start()
+	if err := fetches.Wait(t.Context(), 3); err != nil { // it asks once more after what there is
+		t.Fatal(err)
+	}
+	if again.publishing.err() == nil {
+		t.Error("publishing although the end of the topic is not decided yet")
+	}
+	f.add(10)
+	end(kgo.TryAbort)
+	again.published(50)
+	again.close()
+	exactlyOnce(t, k, f)
+}
+
+// Stopping while the brokers do not take everything leaves no open transaction.
+func TestStopAbortsWhatIsOpen(t *testing.T) {
+	k := brokers(t, kfake.SeedTopics(1, PublishedTopic, "decisions", "alerts", "dead-letter"))
+	f := newFake(10)
+	stuck := k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "decisions", Err: kerr.NotEnoughReplicas, Count: -1})
+	r := publisher(t, k, f)
+	r.drain = 20 * time.Millisecond
+	r.start()
+	if err := stuck.Wait(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the position in the open transaction", func() bool { return high(t, r, PublishedTopic) > 0 })
+	r.close()
+	stuck.Remove()
+	if got := committed(t, k, PublishedTopic); len(got) != 0 { // returns only if nothing is open
+		t.Errorf("%d positions are committed, want none", len(got))
+	}
+	r = publisher(t, k, f).start()
+	r.published(10)
+	r.close()
+	exactlyOnce(t, k, f)
+}
+
+func high(t *testing.T, r *running, topic string) int64 {
+	found, _, err := r.survey(t.Context(), topic)
+	if err != nil || found[topic] == nil {
+		t.Fatalf("survey: %v", err)
+	}
+	return found[topic].partitions[0].end
+}
+
+// A commit is carried out, its answer is lost, and the brokers cannot be asked
+// again: the next session finds out by itself.
+func TestUnknownOutcomeOfACommit(t *testing.T) {
+	for _, applied := range []bool{true, false} {
+		t.Run(fmt.Sprintf("applied=%v", applied), func(t *testing.T) {
+			k := brokers(t)
+			f := newFake(20)
+			err := kerr.UnknownServerError
+			if applied {
+				err = kerr.RequestTimedOut // carried out all the same
+			}
+			k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: err, Count: 1})
+			r := publisher(t, k, f).start()
+			r.published(20)
+			f.add(20)
+			r.published(40)
+			r.close()
+			exactlyOnce(t, k, f)
+		})
+	}
+}
+
+// Whatever the brokers answer, and whenever the process is stopped, readers see
+// each decision once and in order.
+func TestFaultsGiveEverythingOnce(t *testing.T) {
+	seeds := 8
+	if n, err := strconv.Atoi(os.Getenv("SLUICE_TORTURE")); err == nil {
+		seeds = n
+	}
+	keys := []kmsg.Key{kmsg.Produce, kmsg.EndTxn, kmsg.InitProducerID, kmsg.AddPartitionsToTxn, kmsg.Fetch, kmsg.ListOffsets,
+		kmsg.Metadata, kmsg.FindCoordinator, kmsg.CreateTopics}
+	errs := []*kerr.Error{kerr.RequestTimedOut, kerr.NotLeaderForPartition, kerr.NotEnoughReplicasAfterAppend, kerr.CoordinatorNotAvailable,
+		kerr.NotCoordinator, kerr.ConcurrentTransactions, kerr.UnknownServerError, kerr.InvalidTxnState, kerr.TransactionAbortable,
+		kerr.UnknownProducerID, kerr.OutOfOrderSequenceNumber, kerr.InvalidProducerIDMapping, kerr.ClusterAuthorizationFailed}
+	for seed := range uint64(seeds) {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
+			dice := mathrand.New(mathrand.NewPCG(seed, 1))
+			k := brokers(t, kfake.NumBrokers(2))
+			f := newFake(0)
+			failures, faults := 0.0, 0
+			for range 4 {
+				var hurt []kfake.Fault
+				for range 3 + dice.IntN(4) {
+					skip := dice.IntN(6)
+					hurt = append(hurt, kfake.Fault{
+						Keys: []kmsg.Key{keys[dice.IntN(len(keys))]}, Err: errs[dice.IntN(len(errs))], Count: 1 + dice.IntN(2),
+						TopLevel: dice.IntN(4) == 0,
+						When:     func(kmsg.Request) bool { skip--; return skip < 0 },
+					})
+				}
+				handle := k.Fault(hurt...)
+				r := publisher(t, k, f).start()
+				f.add(20 + dice.IntN(60))
+				if dice.IntN(2) == 0 {
+					r.drain = 0
+					want := uint64(len(f.results) - dice.IntN(20))
+					until(t, "some progress", func() bool { r.mustBeWell(t); return r.position.Load() >= want })
+				} else {
+					r.published(journal.Position(len(f.results)))
+				}
+				r.close()
+				failures += r.failures()
+				faults += handle.Hits()
+				handle.Remove()
+			}
+			r := publisher(t, k, f).start()
+			r.published(journal.Position(len(f.results)))
+			r.close()
+			exactlyOnce(t, k, f)
+			t.Logf("%d faults, %v sessions failed", faults, failures)
+		})
+	}
+}
+
+// Results that give no record move the position without a transaction each.
+func TestNothingToPublish(t *testing.T) {
+	k := brokers(t)
+	f := newFake(0)
+	for p := range journal.Position(mostSilent + 100) {
+		f.results = append(f.results, engine.Result{Position: p + 1, Verdict: engine.Observed})
+	}
+	r := publisher(t, k, f).start()
+	r.published(mostSilent + 100)
+	r.close()
+	marks := committed(t, k, PublishedTopic)
+	if len(marks) == 0 || len(marks) > 2 {
+		t.Errorf("%d transactions for %d results without a record", len(marks), mostSilent+100)
+	}
+}
+
+func TestDamagedResultsEndRun(t *testing.T) {
+	k := brokers(t)
+	f := newFake(3)
+	f.results[1].Body = []byte("{}")
+	if err := publisher(t, k, f).start().end(); err == nil || !strings.Contains(err.Error(), "position 2") {
+		t.Errorf("Run() = %v, want an error that names position 2", err)
+	}
+	f = newFake(3)
+	f.results[2].Position = 9
+	if err := publisher(t, k, f).start().end(); err == nil || !strings.Contains(err.Error(), "position 9 after 2") {
+		t.Errorf("Run() = %v, want an error that names positions 9 and 2", err)
+	}
+}
+
+func TestPositionsThatAreForgotten(t *testing.T) {
+	k := brokers(t, kfake.SeedTopics(1, PublishedTopic)) // with cleanup.policy=delete
+	r := publisher(t, k, newFake(1)).start()
+	r.published(1)
+	r.close()
+	if !r.log.has("not compacted") {
+		t.Errorf("no word of a topic that is not compacted:\n%s", r.log)
+	}
+	r = publisher(t, brokers(t), newFake(1)).start()
+	r.published(1)
+	r.close()
+	if r.log.has("not compacted") {
+		t.Error("the topic made here is not compacted")
+	}
+}
+
+func TestTLSAndSASL(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	k := brokers(t, kfake.TLS(config), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "sluice", "secret"), kfake.Superuser("PLAIN", "sluice", "secret"))
+	secure, err := TLS(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := func(mechanism, password string) *running {
+		who, err := SASL(mechanism, "sluice", password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := newFake(3)
+		o := Options{Cell: "c", Brokers: k.ListenAddrs(), Client: []kgo.Opt{secure, who}, Decisions: "decisions"}
+		r := prepare(t, f, o)
+		r.patience, r.drain = time.Second, 100*time.Millisecond
+		return r.start()
+	}
+	r := as("SCRAM-SHA-512", "secret")
+	r.published(3)
+	r.close()
+	r = as("PLAIN", "wrong")
+	until(t, "the refusal", func() bool { err := r.publishing.err(); return err != nil && err != errNotYet })
+	r.close()
+
+	if _, err := TLS([]byte("no certificate")); err == nil {
+		t.Error("TLS() took an authority file without a certificate")
+	}
+	for _, bad := range [][3]string{{"SCRAM-SHA-1", "u", "p"}, {"PLAIN", "", "p"}, {"PLAIN", "u", ""}} {
+		if _, err := SASL(bad[0], bad[1], bad[2]); err == nil {
+			t.Errorf("SASL(%q) = no error", bad)
+		}
+	}
+}
