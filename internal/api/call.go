@@ -183,9 +183,3 @@ func randomHex() string {
 	}
 	return hex.EncodeToString(b[:])
 }
-
-// patient lifts the connection's read deadline once the body has been read: it is
-// there against slow bodies, and would end a request that waits for its answer.
-func (c *call) patient() {
-	_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{}) // only a test's recorder cannot
-}

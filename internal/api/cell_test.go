@@ -137,6 +137,9 @@ func TestCell(t *testing.T) {
 				t.Errorf("%s, %s: %s, want %s", when, name, r.Body, want.Body)
 			}
 		}
+		if v := plain.do("POST", events, payment("seen", "5.00")).status(202).has("Idempotent-Replayed", "true").json()["verdict"]; v != "duplicate" {
+			t.Errorf("%s: observed again with verdict %v", when, v)
+		}
 		plain.do("POST", decisions, payment("pay_1", "323.22")).problem(conflicting)
 		plain.do("POST", decisions, payment("seen", "5.00")).problem(observedOnly)
 		plain.do("GET", decisions+"/"+risk.KeyOf("shop", "seen").DecisionID(), "").problem(notFound)

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -29,12 +28,10 @@ func (c *call) decide() {
 		c.failed(engine.ErrNoRelease)
 		return
 	}
-	sc := b.Rules.Scenario(it.Entry.Event.Event.Type)
-	if sc == nil {
+	if b.Rules.Scenario(it.Entry.Event.Event.Type) == nil {
 		c.noScenario(it, b)
 		return
 	}
-	c.mayTake(cmp.Or(deadline, sc.Deadline))
 	if deadline > 0 {
 		// The caller's clock has been running since the request was sent.
 		deadline = max(deadline-time.Since(c.started), time.Microsecond)
@@ -221,14 +218,6 @@ func (c *call) failed(err error) {
 func (c *call) broken(err error) {
 	c.server.log.Error("request failed", "route", c.route.path, "trace_id", c.traceID(), "err", err)
 	c.problem(internal, "")
-}
-
-// mayTake keeps the connection's read deadline, meant for slow bodies, from
-// ending a request that waits for its decision.
-func (c *call) mayTake(wait time.Duration) {
-	if wait > c.server.timeouts.request/4 {
-		c.patient()
-	}
 }
 
 // decision answers GET /v1/decisions/{id}.

@@ -50,7 +50,6 @@ func (c *call) hand(it *engine.Item) (engine.Result, bool) {
 		c.failed(err)
 		return engine.Result{}, false
 	}
-	c.patient()
 	wait, cancel := context.WithTimeout(c.r.Context(), c.server.timeouts.durable)
 	defer cancel()
 	select {

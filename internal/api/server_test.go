@@ -85,20 +85,29 @@ func status(t *testing.T, r *bufio.Reader) (int, http.Header, string) {
 // closed tells that the server ended the connection, with nothing more on it.
 func closed(t *testing.T, c net.Conn) {
 	t.Helper()
+	if err := c.SetReadDeadline(time.Now().Add(4 * time.Second)); err != nil { // before the next longer time ends it
+		t.Fatal(err)
+	}
 	if n, err := io.Copy(io.Discard, c); err != nil || n > 0 {
 		t.Errorf("the connection gave %d more bytes and %v, want its end", n, err)
 	}
 }
 
 func TestSlowCallers(t *testing.T) {
-	s := newTestServer(t, newFake(), Options{})
-	s.timeouts.header, s.timeouts.request, s.timeouts.idle = 50*time.Millisecond, 100*time.Millisecond, 50*time.Millisecond
-	address, _ := listening(t, s)
+	// Each time is short in one server only, so that no other one does its work.
+	short := func(set func(*timeouts)) string {
+		s := newTestServer(t, newFake(), Options{})
+		set(&s.timeouts)
+		address, _ := listening(t, s)
+		return address
+	}
+	address := short(func(o *timeouts) { o.header = 50 * time.Millisecond })
 
 	header := dial(t, address) // never ends its header
 	fmt.Fprint(header, "POST /v1/decisions HTTP/1.1\r\nHost: x\r\nX-A: ")
 	closed(t, header)
 
+	address = short(func(o *timeouts) { o.request = 100 * time.Millisecond })
 	body := dial(t, address) // never ends its body
 	fmt.Fprint(body, "POST /v1/decisions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"event\":")
 	r := bufio.NewReader(body)
@@ -107,6 +116,7 @@ func TestSlowCallers(t *testing.T) {
 	}
 	closed(t, body)
 
+	address = short(func(o *timeouts) { o.idle = 50 * time.Millisecond })
 	idle := dial(t, address) // has been answered and stays
 	fmt.Fprint(idle, raw(payment("pay_1", "5.00")))
 	r = bufio.NewReader(idle)
@@ -150,6 +160,40 @@ func TestPatience(t *testing.T) {
 	address, _ := listening(t, s)
 	if code, _, text := ask(t, address, raw(payment("pay_1", "5.00"), "Sluice-Deadline-Ms: 60000\r\n")); code != 200 {
 		t.Errorf("%d %s", code, text)
+	}
+}
+
+// Half an answer must not look like a whole one.
+func TestPanicInsideAnswer(t *testing.T) {
+	s := newTestServer(t, newFake(), Options{})
+	s.handler = s.mux([]route{{method: "GET", path: "/half", serve: func(c *call) {
+		c.status = 200
+		fmt.Fprint(c.w, "half")
+		c.w.(http.Flusher).Flush()
+		panic("in the middle")
+	}}})
+	address, _ := listening(t, s)
+	response, err := http.Get("http://" + address + "/half")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if b, err := io.ReadAll(response.Body); err == nil {
+		t.Errorf("half an answer reads as %q", b)
+	}
+}
+
+// A buffer that goes back holds nothing of the request.
+func TestBuffersAreCleared(t *testing.T) {
+	c := &call{server: newTestServer(t, newFake(), Options{}), in: make([]byte, 8), w: httptest.NewRecorder(),
+		r: httptest.NewRequest("POST", decisions, strings.NewReader("Maria Keller"))}
+	if b, ok := c.body(); !ok || string(b) != "Maria Keller" {
+		t.Fatalf("body = %q", b)
+	}
+	buffer := c.in
+	c.release()
+	if strings.Trim(string(buffer), "\x00") != "" {
+		t.Errorf("the buffer still holds %q", buffer)
 	}
 }
 
