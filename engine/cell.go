@@ -32,6 +32,7 @@ type Options struct {
 	RetainDecisions  time.Duration // by event time, 180 days
 	RetainJournal    time.Duration // by event time, 400 days; never less than a window needs
 	JournalDir       string        // <dir>/journal
+	RetainBytes      int64         // of journal, 200 GiB; what is needed stays all the same
 	DiskReserve      int64         // bytes kept free, 1 GiB; negative: no guard
 	DiskBallast      int64         // bytes given up when the reserve is reached, 64 MiB
 
@@ -72,6 +73,7 @@ type Cell struct {
 	dedup      atomic.Int64  // of the active release, nanoseconds
 	generation atomic.Uint64 // checkpoints stored
 	saving     atomic.Bool   // one is being stored
+	oversize   bool          // the journal is larger than RetainBytes, and that was said
 	progress   progress      // what the ordering goroutine knows beside the walk
 }
 

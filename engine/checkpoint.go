@@ -21,7 +21,8 @@ type pending struct {
 	answers    []*answered
 	blocks     blocks           // the decisions, packed when they are stored
 	expiry     expiry           // when the rows and blocks may go
-	keep       journal.Position // the oldest position that is still needed
+	wanted     journal.Position // the oldest position that is to be kept
+	needed     journal.Position // the oldest that must be, however large the journal
 	taken      time.Time
 }
 
@@ -141,25 +142,49 @@ func (c *Cell) take(b *Batch) *pending {
 	for _, a := range out.answers {
 		put(store.Decisions, answerKey(a.key), mustJSON(a.Answered))
 	}
-	out.keep = p.keep(w, c.opts.RetainJournal)
+	out.wanted, out.needed = p.keep(w, c.opts.RetainJournal)
 	state.Marks = p.marks
 	cp.State = mustJSON(state)
 	return out
 }
 
-// keep gives the oldest position that a window, dedup, a label or lateness may
-// still need, and forgets the marks before it.
-func (p *progress) keep(w *Walk, retain time.Duration) journal.Position {
+// keep gives the oldest position to keep by age, and the oldest that a window,
+// dedup, a label or lateness may still need, and forgets the marks before both.
+func (p *progress) keep(w *Walk, retain time.Duration) (wanted, needed journal.Position) {
 	if w.bundle == nil || len(p.marks) == 0 {
-		return 1
+		return 1, 1
 	}
-	limits := w.bundle.Rules.Features.Limits()
-	horizon := max(retain, w.bundle.Rules.Features.Horizon(), limits.Dedup, limits.LabelHorizon) + limits.AllowedLateness
-	edge := w.watermark().Add(-horizon)
-	for len(p.marks) > 1 && p.marks[1].At < edge {
-		p.marks = p.marks[1:]
+	set := w.bundle.Rules.Features
+	limits := set.Limits()
+	need := max(set.Horizon(), limits.Dedup, limits.LabelHorizon) + limits.AllowedLateness
+	before := func(horizon time.Duration) (i int) {
+		for edge := w.watermark().Add(-horizon); i+1 < len(p.marks) && p.marks[i+1].At < edge; {
+			i++
+		}
+		return i
 	}
-	return p.marks[0].Position
+	oldest := before(max(need, retain))
+	needed = p.marks[before(need)].Position
+	p.marks = p.marks[oldest:]
+	return p.marks[0].Position, needed
+}
+
+// retain releases journal segments that are older than wanted, and more of them
+// while the journal is too large, but never what is needed or not yet stored.
+func (c *Cell) retain(p *pending) error {
+	keep := p.wanted
+	if c.journal.Bytes() > c.opts.RetainBytes {
+		keep = p.needed
+	}
+	freed, err := c.journal.Retain(min(keep, journal.Position(p.checkpoint.Position)))
+	if freed > 0 {
+		c.log.Info("journal segments released", "bytes", freed, "before", keep)
+	}
+	if left := c.journal.Bytes(); err == nil && left > c.opts.RetainBytes && !c.oversize {
+		c.log.Warn("the journal is larger than it should be: windows, labels or duplicates still need all of it", "bytes", left, "limit", c.opts.RetainBytes)
+		c.oversize = true
+	}
+	return err
 }
 
 // save stores a checkpoint and lets go of what only it kept alive.
@@ -175,11 +200,8 @@ func (c *Cell) save(p *pending) error {
 	}
 	c.generation.Store(p.generation)
 	c.memory.drop(p)
-	keep := min(p.keep, journal.Position(p.checkpoint.Position))
-	if freed, err := c.journal.Retain(keep); err != nil {
+	if err := c.retain(p); err != nil {
 		return err
-	} else if freed > 0 {
-		c.log.Info("journal segments released", "bytes", freed, "before", keep)
 	}
 	c.metrics.checkpoint(time.Since(p.taken), c.journal.Bytes())
 	return nil

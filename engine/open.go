@@ -271,6 +271,9 @@ func (o Options) withDefaults() Options {
 	lasting(&o.CheckpointEvery, time.Second)
 	lasting(&o.RetainDecisions, 180*24*time.Hour)
 	lasting(&o.RetainJournal, 400*24*time.Hour)
+	if o.RetainBytes == 0 {
+		o.RetainBytes = 200 << 30
+	}
 	if o.DiskReserve == 0 {
 		o.DiskReserve = 1 << 30
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,7 @@ import (
 	"github.com/sluice-risk/sluice/engine"
 	"github.com/sluice-risk/sluice/internal/config"
 	"github.com/sluice-risk/sluice/internal/simulate"
+	"github.com/sluice-risk/sluice/internal/stream"
 	"github.com/sluice-risk/sluice/rulesets"
 )
 
@@ -68,7 +70,7 @@ func demo(ctx context.Context, o demoOptions, out, talk io.Writer) (err error) {
 			return err
 		}
 	}
-	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "payments", "decisions", "alerts", "dead-letter"))
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "payments", "decisions", "alerts", "dead-letter", stream.PublishedTopic))
 	if err != nil {
 		return fmt.Errorf("stand-in broker: %w", err)
 	}
@@ -82,11 +84,14 @@ func demo(ctx context.Context, o demoOptions, out, talk io.Writer) (err error) {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(talk, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	n, err := open(cfg, nil, log)
+	// The world runs faster than the clock, so that windows of a day and labels that
+	// come after days are seen within minutes; the engine lives in the world's time.
+	show := &demoShow{truth: map[string]simulate.Truth{}, world: simulate.New(simulate.Options{Seed: o.seed})}
+	show.now.Store(simulate.Start.UnixMilli())
+	n, err := open(cfg, nil, log, func() time.Time { return time.UnixMilli(show.now.Load()) })
 	if err != nil {
 		return err
 	}
-	show := &demoShow{truth: map[string]simulate.Truth{}}
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	var parts sync.WaitGroup
@@ -124,6 +129,8 @@ func demoRules(data string) (string, error) {
 
 // demoShow knows what the simulator planted and counts what became of it.
 type demoShow struct {
+	world    *simulate.World
+	now      atomic.Int64 // the world's time, milliseconds since 1970
 	mu       sync.Mutex
 	truth    map[string]simulate.Truth // of events that are on their way
 	tally    simulate.Tally
@@ -139,9 +146,6 @@ func (d *demoShow) produce(ctx context.Context, brokers []string, o demoOptions)
 		return err
 	}
 	defer client.Close()
-	// The world starts in the past and runs faster than the clock: windows of a day
-	// and labels that come after days are seen within minutes.
-	world := simulate.New(simulate.Options{Seed: o.seed, Start: time.Now().Add(-60 * 24 * time.Hour).Truncate(time.Hour)})
 	started := time.Now()
 	for i := 0; o.events == 0 || i < o.events; i++ {
 		if o.rate > 0 {
@@ -150,10 +154,8 @@ func (d *demoShow) produce(ctx context.Context, brokers []string, o demoOptions)
 				return err
 			}
 		}
-		e := world.Next()
-		if err := pause(ctx, time.Until(e.At)); err != nil { // the world has caught up with the clock
-			return err
-		}
+		e := d.world.Next()
+		d.now.Store(e.At.UnixMilli())
 		d.expect(e.ID, e.Truth)
 		client.Produce(ctx, &kgo.Record{Value: e.Body}, nil)
 		if err := ctx.Err(); err != nil {

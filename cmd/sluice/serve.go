@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -43,7 +44,7 @@ func serveCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		n, err := open(cfg, keys, log)
+		n, err := open(cfg, keys, log, time.Now)
 		if err != nil {
 			return err
 		}
@@ -65,8 +66,9 @@ type node struct {
 	listener net.Listener
 }
 
-// open opens everything that can fail before anything is served.
-func open(cfg *config.Config, keys *auth.Keys, log *slog.Logger) (_ *node, err error) {
+// open opens everything that can fail before anything is served. now tells when
+// events arrive.
+func open(cfg *config.Config, keys *auth.Keys, log *slog.Logger, now func() time.Time) (_ *node, err error) {
 	n := &node{cfg: cfg, log: log, keys: keys, registry: prometheus.NewRegistry()}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer func() {
@@ -89,9 +91,9 @@ func open(cfg *config.Config, keys *auth.Keys, log *slog.Logger) (_ *node, err e
 		Tables: tables, Decoder: decoder, Tenant: cfg.Tenant,
 		BatchEvents: cfg.Limits.BatchEvents, Inflight: cfg.Limits.InFlight,
 		CheckpointEvery: cfg.Checkpoint.Every, CheckpointEvents: cfg.Checkpoint.Events,
-		RetainDecisions: cfg.Decisions.Retain, RetainJournal: cfg.Journal.Retain,
+		RetainDecisions: cfg.Decisions.Retain, RetainJournal: cfg.Journal.Retain, RetainBytes: int64(cfg.Journal.RetainBytes),
 		JournalDir: cfg.Journal.Dir, DiskReserve: int64(cfg.Disk.Reserve), DiskBallast: int64(cfg.Disk.Ballast),
-		Store: store.Options{Logger: log}, Log: log, Register: n.registry,
+		Store: store.Options{Logger: log}, Log: log, Register: n.registry, Now: now,
 	})
 	if err != nil {
 		return n, err

@@ -25,11 +25,14 @@ const (
 // Patterns lists all of them, fraud first.
 var Patterns = []string{CardTesting, Takeover, Mule, Collusion, TinyTickets, Traveller, ManyPayers, Household}
 
+// Start is when a world begins by default: a Monday morning.
+var Start = time.Date(2026, 11, 2, 8, 0, 0, 0, time.UTC)
+
 // Options shape a world. A zero field means its default; the zero Options are
 // the default world.
 type Options struct {
 	Seed  uint64        // default 1
-	Start time.Time     // default 2026-11-02 08:00 UTC, a Monday
+	Start time.Time     // default Start
 	Gap   time.Duration // mean event time between two events, default 2s, at least 1ms
 	// People who act of their own accord, default 4,000; 200 to 1,000,000.
 	People int
@@ -51,7 +54,7 @@ func (o Options) withDefaults() Options {
 		o.Seed = 1
 	}
 	if o.Start.IsZero() {
-		o.Start = time.Date(2026, 11, 2, 8, 0, 0, 0, time.UTC)
+		o.Start = Start
 	}
 	if o.Gap == 0 {
 		o.Gap = 2 * time.Second
