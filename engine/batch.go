@@ -125,5 +125,20 @@ type Batch struct {
 	final      bool       // nothing comes after it
 }
 
+// split cuts a batch whose entries have become larger than what they were made
+// from, and than a journal frame holds.
+func (b *Batch) split() []*Batch {
+	const most = 4 << 20
+	bytes := 0
+	for i, it := range b.Items {
+		if bytes += len(it.encoded); bytes > most && i > 0 {
+			rest := &Batch{Items: b.Items[i:], generation: b.generation, durable: make(chan error, 1), final: b.final}
+			b.Items, b.final = b.Items[:i:i], false
+			return append([]*Batch{b}, rest.split()...)
+		}
+	}
+	return []*Batch{b}
+}
+
 // Last is the position of the batch's last entry.
 func (b *Batch) Last() journal.Position { return b.First + journal.Position(len(b.Items)) - 1 }

@@ -93,8 +93,10 @@ func (c *Cell) Run(ctx context.Context) error {
 			if err := c.settle(b); err != nil {
 				return err
 			}
-			if !send(failed, c.gathered, b) {
-				return nil
+			for _, part := range b.split() {
+				if !send(failed, c.gathered, part) {
+					return nil
+				}
 			}
 		}
 		return nil

@@ -83,7 +83,7 @@ func (c *Cell) lookUp(it *Item) {
 	if it.known = nil; c.progress.filter.mayHold(it.Key) {
 		it.known, it.err = c.stored(it.Key)
 	}
-	if it.err == nil && labelKind(&rec.Event) != 0 {
+	if it.err == nil && namesAnother(&rec.Event) {
 		it.named, it.err = c.stored(risk.KeyOf(rec.Tenant, rec.Event.Label.Event))
 	}
 }

@@ -84,16 +84,21 @@ const (
 // label hands the entities of the event that rec names to the features. A label
 // for an unknown event counts for the entities it carries itself, once per kind.
 func (l *ledger) label(it *Item, rec *risk.Record, watermark risk.Time) labelUse {
-	kind := labelKind(&rec.Event)
-	if kind == 0 {
+	if !namesAnother(&rec.Event) {
 		return notLabel
 	}
+	kind := labelKind(&rec.Event)
 	key := risk.KeyOf(rec.Tenant, rec.Event.Label.Event)
 	named := l.find(key, it.named)
 	if named != nil && watermark.Sub(named.at) > l.limits.LabelHorizon {
 		named = nil
 	}
 	switch {
+	case kind == 0: // an outcome: the named event's entities learn of it each time
+		if named != nil {
+			it.prepared.Recall(named.touches)
+		}
+		return notLabel
 	case named == nil:
 		if len(it.prepared.Touches()) > 0 {
 			l.remember(key, row{at: rec.Event.Time, labels: kind})
@@ -205,11 +210,14 @@ func (l *ledger) expire(watermark risk.Time) {
 	l.pending = l.pending[n:]
 }
 
+// namesAnother tells whether an event is about an earlier one, so that it counts
+// for that one's entities.
+func namesAnother(e *risk.Event) bool {
+	return e.Label.Event != "" && (e.Type == "label" || e.Type == "chargeback" || e.Type == "payment.outcome")
+}
+
 // labelKind gives the bit of the label that an event makes, 0 for none.
 func labelKind(e *risk.Event) uint8 {
-	if e.Label.Event == "" {
-		return 0
-	}
 	switch e.Type {
 	case "chargeback":
 		return 1 << 2

@@ -83,7 +83,9 @@ func (c *Cell) recall(r *Result) error {
 	if s, ok := c.memory.find(r.Key); ok {
 		r.Position, r.Body = s.position, s.body
 	} else if err := c.readBack(r); err != nil {
-		r.Err = err
+		if !errors.Is(err, ErrNotFound) {
+			r.Err = err
+		}
 		return err
 	}
 	if r.Body == nil {
@@ -98,10 +100,12 @@ func (c *Cell) readBack(r *Result) error {
 	if err != nil {
 		return err
 	}
-	if known == nil || known.block == 0 {
+	if known == nil || known.position == 0 {
 		return ErrNotFound
 	}
-	r.Position = known.position
+	if r.Position = known.position; known.block == 0 {
+		return ErrNotFound // observed
+	}
 	if r.Body, err = c.storedBody(known.block, known.position); err != nil {
 		return err
 	}
