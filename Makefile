@@ -57,7 +57,15 @@ vuln: ## known vulnerabilities in what is called; needs the vulnerability databa
 	exit $$code
 
 .PHONY: bench
-bench: ## benchmarks; make bench BENCH=Decide PKG=./engine
+bench: ## CPU time an event: decode, walk, journal, HTTP; ratios within the one run
+	@GOGC=$${GOGC:-300} go test -run '^$$' -bench '^Benchmark(Decode|Memory|Durable|HTTPEcho|HTTPDecisions)$$' -benchtime 1x -timeout 20m $(TESTFLAGS) ./engine ./cmd/sluice | tee bench.out
+	@awk '/^Benchmark/ { for (i = 2; i < NF; i++) if ($$(i+1) ~ /^cpu-us/) cpu[$$1] = $$i; else if ($$(i+1) == "req/s") rate[$$1] = $$i } \
+	  END { for (k in cpu) { n = k; sub(/-[0-9]+$$/, "", n); c[n] = cpu[k]; r[n] = rate[k] } d = c["BenchmarkDecode"]; \
+	  printf "in memory: %.2f x decode; journal and checkpoints on top: %.2f x decode; HTTP: %.0f %% of echo\n", \
+	  c["BenchmarkMemory"]/d, (c["BenchmarkDurable"]-c["BenchmarkMemory"])/d, 100*r["BenchmarkHTTPDecisions"]/r["BenchmarkHTTPEcho"] }' bench.out
+
+.PHONY: microbench
+microbench: ## the packages' own benchmarks; make microbench BENCH=Decide PKG=./engine
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m $(TESTFLAGS) $(PKG)
 
 .PHONY: torture
