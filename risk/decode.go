@@ -66,10 +66,10 @@ func (d *Decoder) Decode(src []byte, rec *Record) error {
 		return err
 	}
 	rec.Warnings = s.takeWarnings()
-	s.scratch = d.Secrets.fill(&rec.Event, &rec.IDs, s.scratch)
-	rec.canonical = AppendPlain(rec.canonical[:0], &rec.Event)
+	s.scratch = d.Secrets.fill(&rec.Event, &rec.IDs, s.scratch, &s.seen)
+	rec.canonical = appendPart(rec.canonical[:0], Plain, &rec.Event, &s.seen)
 	rec.plain = len(rec.canonical)
-	rec.canonical = AppendPersonal(rec.canonical, &rec.Event)
+	rec.canonical = appendPart(rec.canonical, Personal, &rec.Event, &s.seen)
 	rec.Content = d.Secrets.Content(rec.canonical)
 	return nil
 }
@@ -111,7 +111,7 @@ func (s *scanner) release() {
 // event reads the whole input as one event.
 func (s *scanner) event(e *Event) error {
 	if s.peek() == '{' {
-		readObject(s, eventTable, e)
+		s.seen.groups, _ = readObject(s, eventTable, e)
 	} else {
 		s.unfit(true, "an event is an object")
 	}
@@ -339,7 +339,7 @@ func (m moneyText) money(value string) (money Money, at string, err error) {
 
 func readSettlement(s *scanner, e *Event) {
 	var m moneyText
-	if !readObject(s, settlementTable, &m) || s.stopped {
+	if _, ok := readObject(s, settlementTable, &m); !ok || s.stopped {
 		return
 	}
 	e.Settlement.Rate = m.rate
@@ -398,9 +398,6 @@ func readCardToken(s *scanner, e *Event) {
 // finishCard replaces the card number, once the whole group is read. The BIN has
 // eight digits for numbers of 16 and more, else six.
 func (s *scanner) finishCard(c *Card) {
-	if s.card.n == 0 {
-		return
-	}
 	if c.Token != "" {
 		s.refuse(CodeCardTwice, "both a token and a number", "send one of them")
 		return

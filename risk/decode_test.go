@@ -378,5 +378,5 @@ func TestAllocations(t *testing.T) {
 	f("AppendEntry", 0, func() { buf = AppendEntry(buf[:0], e, testSalt) })
 	decision := sampleDecision()
 	f("AppendBody", 0, func() { buf = decision.AppendBody(buf[:0], true) })
-	f("IDs", 0, func() { buf = testSecrets.fill(&rec.Event, &rec.IDs, buf) })
+	f("IDs", 0, func() { buf = testSecrets.fill(&rec.Event, &rec.IDs, buf, unseen) })
 }

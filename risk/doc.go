@@ -7,7 +7,7 @@
 // expressions and the published schema all follow from that table.
 //
 // [Decoder] reads events, [AppendEntry] and [DecodeEntry] are the journal's bytes,
-// [Decision.AppendBody] is what is compared, hashed and stored; docs/format-risk.md
+// [Decision.AppendBody] is what is compared, hashed and stored; docs/format.md
 // has them as tables. [Secrets] holds the keys behind every pseudonym.
 //
 // Values here are owned by whoever holds them; Decoder and Secrets may be shared

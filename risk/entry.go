@@ -88,7 +88,7 @@ func (r *Record) appendTo(dst []byte, salt [16]byte) []byte {
 	}
 	dst = appendSized(dst, func(dst []byte) []byte {
 		start := len(dst)
-		if dst = factsTable.appendObject(dst, Plain, &r.Facts); len(dst) == start {
+		if dst = factsTable.appendObject(dst, Plain, &r.Facts, allBits, unseen); len(dst) == start {
 			dst = append(dst, '{', '}')
 		}
 		return dst

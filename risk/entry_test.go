@@ -71,6 +71,9 @@ func TestDecodeGivesCanonical(t *testing.T) {
 		if !reflect.DeepEqual(rec.Event, e) {
 			t.Fatalf("read    %+v\nwritten %+v", rec.Event, e)
 		}
+		if want := AppendPersonal(AppendPlain(nil, &e), &e); !bytes.Equal(rec.canonical, want) || rec.IDs != testSecrets.IDs(&e) {
+			t.Fatalf("canonical encoding %s\nof all fields       %s", rec.canonical, want)
+		}
 	})
 }
 

@@ -26,7 +26,7 @@ func factNumber(name string, at func(*Facts) *Number) member[Facts] {
 
 func readBase(s *scanner, f *Facts) {
 	var m moneyText
-	if !readObject(s, amountTable, &m) || s.stopped {
+	if _, ok := readObject(s, amountTable, &m); !ok || s.stopped {
 		return
 	}
 	money, _, err := m.money("")
@@ -36,7 +36,7 @@ func readBase(s *scanner, f *Facts) {
 	f.Base = money
 }
 
-func writeBase(dst []byte, _ Class, f *Facts) []byte {
+func writeBase(dst []byte, _ Class, f *Facts, _ *sighting) []byte {
 	if f.Base.IsZero() {
 		return dst
 	}

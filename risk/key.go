@@ -1,6 +1,10 @@
 package risk
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // ID is a keyed 128-bit pseudonym of an identifier. The zero ID is absent.
 type ID [16]byte
@@ -19,9 +23,12 @@ type Key struct {
 	Form  string
 	Value func(*Event) string // "" when absent or without a normal form
 
-	// Exactly one of these is set; they give Value without allocating.
 	field  func(*Event) *string
-	derive func(dst []byte, e *Event) []byte
+	derive func(dst []byte, field string) []byte // nil: as sent
+
+	// The place of the field in a sighting.
+	group  int
+	member uint64
 }
 
 // Keys lists the forms whose pseudonyms a record keeps: every Identifier field,
@@ -30,39 +37,43 @@ var Keys = keys()
 
 func keys() []Key {
 	var all []Key
+	add := func(form string, f Field, derive func([]byte, string) []byte) {
+		k := Key{
+			Form:  form,
+			Value: func(e *Event) string { return *f.Text(e) },
+			field: f.Text, derive: derive,
+		}
+		if derive != nil {
+			k.Value = func(e *Event) string { return string(derive(nil, *f.Text(e))) }
+		}
+		k.group, k.member = placeOf(f.Path)
+		all = append(all, k)
+	}
 	for _, f := range Fields {
 		if f.Class == Identifier {
-			all = append(all, Key{
-				Form:  f.Path,
-				Value: func(e *Event) string { return *f.Text(e) },
-				field: f.Text,
-			})
+			add(f.Path, f, nil)
 		}
 	}
-	derived := func(form string, field func(*Event) *string, normal func([]byte, string) []byte) {
-		derive := func(dst []byte, e *Event) []byte {
-			if s := *field(e); s != "" {
-				return normal(dst, s)
-			}
-			return dst
-		}
-		all = append(all, Key{
-			Form:   form,
-			Value:  func(e *Event) string { return string(derive(nil, e)) },
-			derive: derive,
-		})
+	normal := func(function, path string, derive func([]byte, string) []byte) {
+		i := slices.IndexFunc(Fields, func(f Field) bool { return f.Path == path })
+		add(function+"("+path+")", Fields[i], derive)
 	}
-	ip := func(e *Event) *string { return &e.Device.IP }
-	email := func(e *Event) *string { return &e.Customer.Email }
-	phone := func(e *Event) *string { return &e.Customer.Phone }
-	derived("network(device.ip)", ip, appendNetwork)
-	derived("email(customer.email)", email, appendEmail)
-	derived("domain(customer.email)", email, appendDomain)
-	derived("phone(customer.phone)", phone, appendPhone)
+	normal("network", "device.ip", appendNetwork)
+	normal("email", "customer.email", appendEmail)
+	normal("domain", "customer.email", appendDomain)
+	normal("phone", "customer.phone", appendPhone)
 	if len(all) > maxKeys {
 		panic(fmt.Sprintf("risk: %d key forms, room for %d", len(all), maxKeys))
 	}
 	return all
+}
+
+// placeOf finds a field's group in eventTable and its bit among the members there.
+func placeOf(path string) (group int, member uint64) {
+	name, _, _ := strings.Cut(path, ".")
+	first := slices.IndexFunc(Fields, func(f Field) bool { return strings.HasPrefix(f.Path, name+".") })
+	i := slices.IndexFunc(Fields, func(f Field) bool { return f.Path == path })
+	return eventTable.index.find([]byte(name)), 1 << (i - first)
 }
 
 // KeyIndex finds a form in Keys, or -1.

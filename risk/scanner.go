@@ -36,6 +36,7 @@ type scanner struct {
 	// Nothing is kept of src: what is not wanted, a card number above all, does
 	// not live on in memory behind the strings that are.
 	text strings.Builder
+	seen sighting
 
 	strict   bool // a warning is a problem
 	stored   bool // our own encoding is read back: no value is checked or changed again
@@ -217,7 +218,7 @@ func plainRun[T string | []byte](src T, i int) (end int, high bool) {
 // escaped reads a string whose first backslash is at i.
 func (s *scanner) escaped(start, i int) []byte {
 	buf := append(s.scratch[:0], s.src[start:i]...)
-	s.ascii = false
+	s.ascii, s.seen.escapes = false, true
 	for i < len(s.src) {
 		c := s.src[i]
 		switch {

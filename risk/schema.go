@@ -23,19 +23,13 @@ var eventTable = newEventTable()
 func newEventTable() *table[Event] {
 	var root []member[Event]
 	group := func(name string, t *table[Event]) {
-		write := t.appendObject
-		if absent := absentGroup[name]; absent != nil {
-			write = func(dst []byte, part Class, e *Event) []byte {
-				if absent(e) {
-					return dst
-				}
-				return t.appendObject(dst, part, e)
-			}
-		}
+		at := len(root)
 		root = append(root, member[Event]{
-			name:  name,
-			read:  func(s *scanner, e *Event) { readObject(s, t, e) },
-			write: write,
+			name: name,
+			read: func(s *scanner, e *Event) { s.seen.members[at], _ = readObject(s, t, e) },
+			write: func(dst []byte, part Class, e *Event, seen *sighting) []byte {
+				return t.appendObject(dst, part, e, seen.members[at], seen)
+			},
 		})
 	}
 	var members []member[Event]
@@ -56,17 +50,16 @@ func newEventTable() *table[Event] {
 			group(name, newTable(append(members,
 				listMember("items", itemTable, MaxItems, func(e *Event) *[]Item { return &e.Order.Items }))...))
 		case "card":
-			t := newTable(append(members,
-				member[Event]{name: "number", read: readCardNumber, write: writeNothing})...)
-			root = append(root, member[Event]{
-				name: name,
-				read: func(s *scanner, e *Event) {
-					if readObject(s, t, e) {
-						s.finishCard(&e.Card)
-					}
-				},
-				write: t.appendObject,
-			})
+			group(name, newTable(append(members,
+				member[Event]{name: "number", read: readCardNumber})...))
+			at := len(root) - 1
+			read := root[at].read
+			root[at].read = func(s *scanner, e *Event) {
+				if read(s, e); s.card.n > 0 {
+					s.finishCard(&e.Card)
+					s.seen.members[at] = allBits
+				}
+			}
 		default:
 			group(name, newTable(members...))
 		}
@@ -77,19 +70,6 @@ func newEventTable() *table[Event] {
 	root = append(root, member[Event]{name: "custom", read: readCustom, write: writeCustom})
 	return newTable(root...)
 }
-
-// absentGroup tells quickly of the large groups that most events are without.
-var absentGroup = map[string]func(*Event) bool{
-	"billing":           func(e *Event) bool { return e.Billing == Address{} },
-	"shipping":          func(e *Event) bool { return e.Shipping == Address{} },
-	"sender":            func(e *Event) bool { return e.Sender == Party{} },
-	"receiver":          func(e *Event) bool { return e.Receiver == Party{} },
-	"ultimate_sender":   func(e *Event) bool { return e.UltimateSender == Party{} },
-	"ultimate_receiver": func(e *Event) bool { return e.UltimateReceiver == Party{} },
-	"escrow":            func(e *Event) bool { return e.Escrow == Escrow{} },
-}
-
-func writeNothing(dst []byte, _ Class, _ *Event) []byte { return dst }
 
 // eventMember turns a field into the member of its group, with the checks that
 // are its own.
@@ -191,7 +171,7 @@ func readShare(s *scanner, o *Owner) {
 	}
 }
 
-func writeShare(dst []byte, part Class, o *Owner) []byte {
+func writeShare(dst []byte, part Class, o *Owner, _ *sighting) []byte {
 	if part == Plain && o.Share.Set {
 		return appendFloat(dst, o.Share.Value)
 	}
@@ -227,12 +207,12 @@ func listMember[T any](name string, t *table[T], most int, at func(*Event) *[]T)
 					continue
 				}
 				var v T
-				if readObject(s, t, &v) {
+				if _, ok := readObject(s, t, &v); ok {
 					*list = append(*list, v)
 				}
 			}
 		},
-		write: func(dst []byte, part Class, e *Event) []byte {
+		write: func(dst []byte, part Class, e *Event, seen *sighting) []byte {
 			list := *at(e)
 			start, some := len(dst), part == Plain && len(list) > 0
 			for i := range list {
@@ -242,7 +222,7 @@ func listMember[T any](name string, t *table[T], most int, at func(*Event) *[]T)
 					dst = append(dst, ',')
 				}
 				mark := len(dst)
-				if dst = t.appendObject(dst, part, &list[i]); len(dst) == mark {
+				if dst = t.appendObject(dst, part, &list[i], allBits, seen); len(dst) == mark {
 					dst = append(dst, '{', '}')
 				} else {
 					some = true

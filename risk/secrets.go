@@ -59,19 +59,23 @@ func (s *Secrets) ID(value string) ID {
 
 // IDs gives the pseudonyms of every form in Keys that the event has.
 func (s *Secrets) IDs(e *Event) (ids IDs) {
-	s.fill(e, &ids, nil)
+	s.fill(e, &ids, nil, unseen)
 	return ids
 }
 
 // fill uses buf for normal forms, and gives it back as it has become.
-func (s *Secrets) fill(e *Event, ids *IDs, buf []byte) []byte {
+func (s *Secrets) fill(e *Event, ids *IDs, buf []byte, seen *sighting) []byte {
+	*ids = IDs{}
 	for i := range Keys {
-		if k := &Keys[i]; k.field != nil {
+		k := &Keys[i]
+		switch {
+		case seen.members[k.group]&k.member == 0:
+		case k.derive == nil:
 			ids[i] = s.ID(*k.field(e))
-		} else if buf = k.derive(buf[:0], e); len(buf) > 0 {
-			ids[i] = sipHash(s.id0, s.id1, buf)
-		} else {
-			ids[i] = ID{}
+		default:
+			if buf = k.derive(buf[:0], *k.field(e)); len(buf) > 0 {
+				ids[i] = sipHash(s.id0, s.id1, buf)
+			}
 		}
 	}
 	return buf

@@ -3,6 +3,7 @@ package risk
 import (
 	"bytes"
 	"fmt"
+	"math/bits"
 	"strings"
 )
 
@@ -23,26 +24,48 @@ type member[T any] struct {
 	time   func(*T) *Time
 
 	read  func(*scanner, *T)
-	write func(dst []byte, part Class, v *T) []byte // adds nothing when absent
+	write func(dst []byte, part Class, v *T, seen *sighting) []byte // adds nothing when absent
 }
 
 // table is what one JSON object may hold. It is built once.
 type table[T any] struct {
 	members []member[T]
 	index   keyIndex
-	outputs [2][]output[T] // Plain, and the rest
+	outputs []output[T] // by member
+	parts   [2]uint64   // the members of Plain, and those of the rest, by bit
 }
 
-// output is a member as the encoder needs it: small, since it goes through all
-// of them for every event.
+// output is a member as the encoder needs it, and small.
 type output[T any] struct {
-	prefix string // `"name":`
+	prefix string // `,"name":`
 	text   func(*T) *string
 	number func(*T) *Number
 	flag   func(*T) *Flag
 	time   func(*T) *Time
-	write  func(dst []byte, part Class, v *T) []byte
+	write  func(dst []byte, part Class, v *T, seen *sighting) []byte
 }
+
+// sighting is what the scanner saw of an event, so that what follows need not
+// look for it again. A bit tells that a key was there; its value may be absent.
+type sighting struct {
+	groups  uint64            // by member of eventTable
+	members [maxGroups]uint64 // of each group
+	escapes bool              // some string may need an escape
+}
+
+const (
+	maxGroups = 24
+	allBits   = ^uint64(0)
+)
+
+// unseen is for events that were not scanned: anything may be there.
+var unseen = func() *sighting {
+	u := &sighting{groups: allBits, escapes: true}
+	for i := range u.members {
+		u.members[i] = allBits
+	}
+	return u
+}()
 
 func newTable[T any](members ...member[T]) *table[T] {
 	t := &table[T]{members: members}
@@ -53,12 +76,12 @@ func newTable[T any](members ...member[T]) *table[T] {
 			m.limit = MaxText
 		}
 		names[i] = m.name
-		o := output[T]{`"` + m.name + `":`, m.text, m.number, m.flag, m.time, m.write}
+		t.outputs = append(t.outputs, output[T]{`,"` + m.name + `":`, m.text, m.number, m.flag, m.time, m.write})
 		if m.write != nil || m.class == Plain {
-			t.outputs[0] = append(t.outputs[0], o)
+			t.parts[0] |= 1 << i
 		}
 		if m.write != nil || m.class != Plain {
-			t.outputs[1] = append(t.outputs[1], o)
+			t.parts[1] |= 1 << i
 		}
 	}
 	t.index = newKeyIndex(names)
@@ -120,17 +143,18 @@ func (x *keyIndex) folded(key []byte) (name string, ok bool) {
 	return "", false
 }
 
-// readObject reads an object into v and reports whether there was one.
-func readObject[T any](s *scanner, t *table[T], v *T) bool {
+// readObject reads an object into v and reports whether there was one, and which
+// of its members were in it.
+func readObject[T any](s *scanner, t *table[T], v *T) (seen uint64, ok bool) {
 	if s.peek() != '{' {
 		s.unfit(false, "not an object")
-		return false
+		return 0, false
 	}
 	o := s.enter()
 	for {
 		key, ok := s.key(&o)
 		if !ok {
-			return true
+			return o.seen, true
 		}
 		i := t.index.find(key)
 		if i < 0 {
@@ -180,54 +204,51 @@ func (m *member[T]) readValue(s *scanner, v *T) {
 	}
 }
 
-// appendObject writes those members of v that are present and belong to the part,
-// Plain or Personal; with none of them it adds nothing.
-func (t *table[T]) appendObject(dst []byte, part Class, v *T) []byte {
-	outputs := t.outputs[0]
-	if part != Plain {
-		outputs = t.outputs[1]
+// appendObject writes those of the given members of v that are present and belong
+// to the part, Plain or Personal; with none of them it adds nothing.
+func (t *table[T]) appendObject(dst []byte, part Class, v *T, members uint64, seen *sighting) []byte {
+	if part == Plain {
+		members &= t.parts[0]
+	} else {
+		members &= t.parts[1]
 	}
 	start := len(dst)
-	for i := range outputs {
-		o := &outputs[i]
+	for ; members != 0; members &= members - 1 {
+		o := &t.outputs[bits.TrailingZeros64(members)]
 		switch {
 		case o.text != nil:
 			if s := *o.text(v); s != "" {
-				dst = appendString(o.begin(dst, start), s)
+				dst = append(dst, o.prefix...)
+				if seen.escapes {
+					dst = appendString(dst, s)
+				} else {
+					dst = append(append(append(dst, '"'), s...), '"')
+				}
 			}
 		case o.write != nil:
 			mark := len(dst)
-			dst = o.begin(dst, start)
+			dst = append(dst, o.prefix...)
 			value := len(dst)
-			if dst = o.write(dst, part, v); len(dst) == value {
+			if dst = o.write(dst, part, v, seen); len(dst) == value {
 				dst = dst[:mark]
 			}
 		case o.number != nil:
 			if n := *o.number(v); n.Set {
-				dst = appendFloat(o.begin(dst, start), n.Value)
+				dst = appendFloat(append(dst, o.prefix...), n.Value)
 			}
 		case o.flag != nil:
 			if f := *o.flag(v); f != 0 {
-				dst = appendBool(o.begin(dst, start), f == Yes)
+				dst = appendBool(append(dst, o.prefix...), f == Yes)
 			}
 		case o.time != nil:
 			if t := *o.time(v); t != 0 {
-				dst = t.appendQuoted(o.begin(dst, start))
+				dst = t.appendQuoted(append(dst, o.prefix...))
 			}
 		}
 	}
 	if len(dst) == start {
 		return dst
 	}
+	dst[start] = '{' // the first one's comma
 	return append(dst, '}')
-}
-
-// begin writes the bracket or comma and the key.
-func (o *output[T]) begin(dst []byte, start int) []byte {
-	if len(dst) == start {
-		dst = append(dst, '{')
-	} else {
-		dst = append(dst, ',')
-	}
-	return append(dst, o.prefix...)
 }
