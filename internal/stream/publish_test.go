@@ -118,9 +118,7 @@ func TestPositionBehindAnOpenTransaction(t *testing.T) {
 	again := publisher(t, k, f)
 	fetches := k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: PublishedTopic, Observe: true, Count: -1})
 	again.start()
-	if err := fetches.Wait(t.Context(), 3); err != nil { // it asks once more after what there is
-		t.Fatal(err)
-	}
+	until(t, "a fetch behind what there is", func() bool { return fetches.Hits() >= 3 })
 	if again.publishing.err() == nil {
 		t.Error("publishing although the end of the topic is not decided yet")
 	}
@@ -139,9 +137,7 @@ func TestStopAbortsWhatIsOpen(t *testing.T) {
 	r := publisher(t, k, f)
 	r.drain = 20 * time.Millisecond
 	r.start()
-	if err := stuck.Wait(t.Context(), 2); err != nil {
-		t.Fatal(err)
-	}
+	until(t, "a refused record", func() bool { return stuck.Hits() >= 2 })
 	until(t, "the position in the open transaction", func() bool { return high(t, r, PublishedTopic) > 0 })
 	r.close()
 	stuck.Remove()

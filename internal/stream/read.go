@@ -158,9 +158,6 @@ func (s *Stream) take(ctx context.Context, fetches kgo.Fetches) error {
 			if ctx.Err() != nil || len(errs) > 0 {
 				return
 			}
-			if r.Offset < p.next.Load() {
-				continue
-			}
 			if !r.Attrs.IsControl() {
 				if err := s.submit(ctx, letter{partition: p, value: r.Value, offset: r.Offset}); err != nil {
 					errs = append(errs, err)
@@ -324,10 +321,10 @@ func (s *Stream) submit(ctx context.Context, l letter) error {
 	if l.value == nil {
 		l.value = []byte{}
 	}
-	err := s.cell.SubmitWait(ctx, &engine.Item{
-		Raw: l.value, Tenant: l.Tenant, Source: risk.Source{Topic: l.Topic, Partition: l.id, Offset: l.offset},
-		Reply: func(r engine.Result) { f.answered(l, r.Err) },
-	})
+	it := engine.NewItem(l.value, l.Tenant)
+	it.Source = risk.Source{Topic: l.Topic, Partition: l.id, Offset: l.offset}
+	it.Reply = func(r engine.Result) { f.answered(l, r.Err) }
+	err := s.cell.SubmitWait(ctx, it)
 	if err != nil {
 		f.answered(l, nil)
 	}

@@ -210,6 +210,33 @@ func TestGoesOnBehindTheJournal(t *testing.T) {
 	}
 }
 
+// What a source's writer takes back is not read, and its markers are no records.
+func TestSourceWrittenInTransactions(t *testing.T) {
+	k := brokers(t, kfake.SeedTopics(1, "payments"))
+	cl := client(t, k, kgo.TransactionalID("writer"))
+	for i, how := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit, kgo.TryAbort} {
+		if err := cl.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "payments", Value: fmt.Appendf(nil, "%d", i)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cl.EndTransaction(t.Context(), how); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := newFake(0)
+	r := prepare(t, f, options(k)).start()
+	until(t, "no lag", func() bool {
+		ok, detail := r.Check()
+		return ok && len(f.given()) > 0 && strings.Contains(detail, "lag 0 records")
+	})
+	r.close()
+	if got, want := f.given(), []string{"0", "2"}; !slices.Equal(got, want) {
+		t.Errorf("the cell was given %v, want %v", got, want)
+	}
+}
+
 func TestBrokersAwayAtTheStart(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
