@@ -29,9 +29,10 @@ func TestEndToEnd(t *testing.T) {
 	in = append(in, event("large", 2000), event("huge", 9000))
 	in = append(in, `{"event":{"id":"l1","type":"account.login","time":"2026-11-21T12:00:00Z"},"customer":{"id":"u1"}}`)
 	in = append(in, `{"event":`, "", event("e5", 51)) // poison, nothing, and other content under a known id
+	in = append(in, in[2])                            // the same again, in one batch with the first
 	produce(t, k, "payments", in...)
 	c := open(t, t.TempDir(), options(k))
-	c.stream.published(3 + 105)
+	c.stream.published(106)
 	again := []string{in[3], in[100], event("after the poison", 20)} // seen before, and the partition goes on
 	produce(t, k, "payments", again...)
 	in = append(in, again...)
@@ -130,10 +131,7 @@ func TestRestartsInTheMiddle(t *testing.T) {
 			in = append(in, event(fmt.Sprintf("e%d", events), 10+events%2000))
 			events++
 		}
-		in = append(in, "poison "+strconv.Itoa(round))
-		if round > 0 {
-			in = append(in, event("e0", 10))
-		}
+		in = append(in, "poison "+strconv.Itoa(round), in[0])
 		produce(t, k, "payments", in...)
 		c := open(t, dir, options(k))
 		if round%2 == 0 {
