@@ -110,14 +110,26 @@ func starMiddle(b []byte) {
 	}
 }
 
-// mayHoldPAN reports whether b has enough digits for a card number: most text
-// has not, and is left alone.
+// mayHoldPAN reports whether b has a run of digits, spaces and dashes that is long
+// enough for a card number: most text has none, and is left alone. Such a run
+// can not hide between two looks that are as far apart as it is long.
 func mayHoldPAN(b []byte) bool {
-	n := 0
-	for _, c := range b {
-		if isDigit(c) {
-			n++
+	for i := minPAN - 1; i < len(b); i += minPAN {
+		if !inPAN(b[i]) {
+			continue
+		}
+		from, to := i, i+1
+		for from > 0 && inPAN(b[from-1]) {
+			from--
+		}
+		for to < len(b) && inPAN(b[to]) {
+			to++
+		}
+		if to-from >= minPAN {
+			return true
 		}
 	}
-	return n >= minPAN
+	return false
 }
+
+func inPAN(c byte) bool { return isDigit(c) || c == ' ' || c == '-' }

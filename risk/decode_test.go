@@ -380,3 +380,36 @@ func TestAllocations(t *testing.T) {
 	f("AppendBody", 0, func() { buf = decision.AppendBody(buf[:0], true) })
 	f("IDs", 0, func() { buf = testSecrets.fill(&rec.Event, &rec.IDs, buf, unseen) })
 }
+
+// TestInstantOfEveryDay compares the calendar with the standard library's.
+func TestInstantOfEveryDay(t *testing.T) {
+	for at := time.Date(1899, 12, 25, 23, 59, 59, 7e6, time.UTC); at.Year() < 2201 || at.Day() < 5; at = at.AddDate(0, 0, 1) {
+		text := at.Format("2006-01-02T15:04:05.000Z")
+		got, fault := parseInstant([]byte(text), false)
+		if inside := at.Year() >= 1900 && at.Year() <= 2200; inside && got != At(at) || inside != (fault == "") {
+			t.Fatalf("parseInstant(%s) = %d, %q, want %d", text, got, fault, At(at))
+		}
+		if got := At(at).String(); got != text {
+			t.Fatalf("%d is %s, want %s", At(at), got, text)
+		}
+	}
+	for _, text := range []string{"1900-02-29", "2001-02-29", "2024-02-30", "2026-04-31", "2026-13-01", "2026-00-10", "2026-01-00"} {
+		if got, fault := parseInstant([]byte(text), true); fault != badDate {
+			t.Errorf("parseInstant(%s) = %v, %q, want %q", text, got, fault, badDate)
+		}
+	}
+}
+
+// TestMayHoldPAN holds that a quick look misses no card number, wherever it stands.
+func TestMayHoldPAN(t *testing.T) {
+	for _, pan := range []string{"4222222222222", "4111 1111 1111 1111", "4-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1", "6304000000000000000"} {
+		for before := range 40 {
+			for _, around := range []string{"a", "é", "1a", "12 x"} {
+				text := []byte(strings.Repeat(around, before) + "x" + pan + "x" + strings.Repeat(around, before/7))
+				if !mayHoldPAN(text) || !maskPANs(text) {
+					t.Fatalf("the card number in %q is not found", text)
+				}
+			}
+		}
+	}
+}

@@ -153,17 +153,18 @@ func (t Time) String() string { return string(t.Append(nil)) }
 // 9999 is cut to that range.
 func (t Time) Append(dst []byte) []byte {
 	const first, last = -62_167_219_200_000, 253_402_300_799_999
-	at := min(max(t, first), last).Time()
-	year, month, day := at.Date()
-	hour, minute, second := at.Clock()
-	dst = appendDigits(dst, year, 1000)
-	dst = appendDigits(append(dst, '-'), int(month), 10)
-	dst = appendDigits(append(dst, '-'), day, 10)
-	dst = appendDigits(append(dst, 'T'), hour, 10)
-	dst = appendDigits(append(dst, ':'), minute, 10)
-	dst = appendDigits(append(dst, ':'), second, 10)
-	if ms := at.Nanosecond() / 1_000_000; ms != 0 {
-		dst = appendDigits(append(dst, '.'), ms, 100)
+	t = min(max(t, first), last)
+	year, month, date := t.Time().Date()
+	ms := int((t%day + day) % day)
+	second := ms / 1000
+	dst = append2(append2(dst, year/100), year%100)
+	dst = append2(append(dst, '-'), int(month))
+	dst = append2(append(dst, '-'), date)
+	dst = append2(append(dst, 'T'), second/3600)
+	dst = append2(append(dst, ':'), second/60%60)
+	dst = append2(append(dst, ':'), second%60)
+	if ms %= 1000; ms != 0 {
+		dst = append2(append(dst, '.', byte('0'+ms/100)), ms%100)
 		for dst[len(dst)-1] == '0' {
 			dst = dst[:len(dst)-1]
 		}
@@ -171,10 +172,5 @@ func (t Time) Append(dst []byte) []byte {
 	return append(dst, 'Z')
 }
 
-// appendDigits appends v with leading zeros, unit being the weight of its first digit.
-func appendDigits(dst []byte, v, unit int) []byte {
-	for ; unit > 0; unit /= 10 {
-		dst = append(dst, byte('0'+v/unit%10))
-	}
-	return dst
-}
+// append2 appends two digits.
+func append2(dst []byte, v int) []byte { return append(dst, byte('0'+v/10), byte('0'+v%10)) }

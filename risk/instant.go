@@ -1,12 +1,13 @@
 package risk
 
-import "time"
-
-// minYear and maxYear bound every instant of an event, in UTC.
+// firstInstant and lastInstant bound every instant of an event: the years 1900 to
+// 2200 in UTC.
 const (
-	minYear = 1900
-	maxYear = 2200
+	firstInstant = -2_208_988_800_000
+	lastInstant  = 7_289_654_399_999
 )
+
+const day = 86_400_000 // milliseconds
 
 const (
 	badInstant  = "not a time such as 2026-11-21T12:00:00Z, with a zone"
@@ -25,15 +26,11 @@ func parseInstant(b []byte, dates bool) (t Time, fault string) {
 	}
 	year, ok1 := number2(b, 0, 4)
 	month, ok2 := number2(b, 5, 2)
-	day, ok3 := number2(b, 8, 2)
-	if !ok1 || !ok2 || !ok3 || b[4] != '-' || b[7] != '-' || month < 1 || month > 12 || day < 1 || day > 31 {
+	date, ok3 := number2(b, 8, 2)
+	if !ok1 || !ok2 || !ok3 || b[4] != '-' || b[7] != '-' || month < 1 || month > 12 || date < 1 || date > daysIn(year, month) {
 		return 0, fault
 	}
-	midnight := time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
-	if midnight.Day() != day { // 30 February
-		return 0, fault
-	}
-	ms := midnight.UnixMilli()
+	ms := int64(daysTo(year, month)+date-1) * day
 	if len(b) == 10 {
 		if !dates {
 			return 0, badZoneless
@@ -45,13 +42,36 @@ func parseInstant(b []byte, dates bool) (t Time, fault string) {
 		}
 		ms += clock
 	}
-	if y := time.UnixMilli(ms).UTC().Year(); y < minYear || y > maxYear {
+	if ms < firstInstant || ms > lastInstant {
 		return 0, badYear
 	}
 	if ms == 0 {
 		ms = 1
 	}
 	return Time(ms), ""
+}
+
+// before counts the days of a common year before each month.
+var before = [...]int{0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365}
+
+func leap(year int) bool { return year%4 == 0 && (year%100 != 0 || year%400 == 0) }
+
+func daysIn(year, month int) int {
+	if month == 2 && leap(year) {
+		return 29
+	}
+	return before[month] - before[month-1]
+}
+
+// daysTo counts the days from 1970 to the first of a month, for years from 1 on.
+func daysTo(year, month int) int {
+	const to1970 = 719_162 // from the first of January of the year 1
+	past := year - 1
+	days := past*365 + past/4 - past/100 + past/400 - to1970 + before[month-1]
+	if month > 2 && leap(year) {
+		days++
+	}
+	return days
 }
 
 // parseClock reads T12:00:00.123+01:00 as milliseconds since midnight in UTC. A
@@ -92,7 +112,6 @@ func parseClock(b []byte) (ms int64, ok bool) {
 	default:
 		return 0, false
 	}
-	const day = 86_400_000
 	if s == 60 && (ms%day+day)%day >= 1000 {
 		return 0, false
 	}

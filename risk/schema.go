@@ -115,6 +115,9 @@ func eventMember(f Field, key string) member[Event] {
 // log or a key must see all of it.
 func checkName(b []byte) string {
 	for _, r := range string(b) {
+		if r >= ' ' && r < 0x7f {
+			continue // most names are of these alone
+		}
 		if r < ' ' || r >= 0x7f && r < 0xa0 {
 			return "holds a control character"
 		}
