@@ -96,6 +96,9 @@ func (c *Cell) Status() Status {
 			s.ReadOnly = reason
 		}
 	}
+	if c.full.Load() {
+		s.ReadOnly = "the journal has no room"
+	}
 	if b := c.bundle.Load(); b != nil {
 		s.Release = b.SHA256
 	}

@@ -73,6 +73,7 @@ type Cell struct {
 	dedup      atomic.Int64  // of the active release, nanoseconds
 	generation atomic.Uint64 // checkpoints stored
 	saving     atomic.Bool   // one is being stored
+	full       atomic.Bool   // the journal had no room for the batch at hand
 	oversize   bool          // the journal is larger than RetainBytes, and that was said
 	progress   progress      // what the ordering goroutine knows beside the walk
 }
@@ -190,6 +191,9 @@ func (c *Cell) submit(ctx context.Context, it *Item, wait bool) error {
 }
 
 func (c *Cell) readOnly() bool {
+	if c.full.Load() {
+		return true
+	}
 	if c.guard == nil {
 		return false
 	}
@@ -279,24 +283,59 @@ func (c *Cell) append(ctx context.Context, b *Batch) error {
 	if err := c.journal.Wait(ctx, c.journal.End()); err != nil {
 		return err
 	}
-	frame := journal.Batch{Records: make([][]byte, len(b.Items)), Decided: b.First - 1, Digest: c.walk.Digest()}
-	for i, it := range b.Items {
-		frame.Records[i] = it.encoded
-	}
-	switch _, err := c.journal.Append(&frame); {
-	case errors.Is(err, journal.ErrFull):
-		c.log.Error("journal is full: events are refused until there is room", "err", err)
-		for _, it := range b.Items {
-			it.reply(Result{Err: ErrStorage})
+	for {
+		frame := journal.Batch{Records: make([][]byte, len(b.Items)), Decided: b.First - 1, Digest: c.walk.Digest()}
+		for i, it := range b.Items {
+			frame.Records[i] = it.encoded
 		}
-		b.Items = nil
-		b.durable <- nil
-		return nil
-	case err != nil:
-		return err
+		_, err := c.journal.Append(&frame)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, journal.ErrFull) {
+			return err
+		}
+		if !c.full.Swap(true) {
+			c.log.Error("the journal is full: nothing is taken until there is room", "err", err)
+		}
+		if b.refuseCallers(); len(b.Items) == 0 {
+			c.full.Store(false) // the next batch finds out
+			b.durable <- nil
+			return nil
+		}
+		if err := sleep(ctx, 500*time.Millisecond); err != nil {
+			return err
+		}
 	}
+	c.full.Store(false)
 	go func() { b.durable <- c.journal.Sync() }() // answer waits for it
 	return nil
+}
+
+// refuseCallers answers those who can send again, and keeps what a source has
+// read: were it given back, records behind it could get into the journal first.
+func (b *Batch) refuseCallers() {
+	keep := b.Items[:0]
+	for _, it := range b.Items {
+		if it.source().IsZero() {
+			it.reply(Result{Err: ErrStorage})
+			continue
+		}
+		keep = append(keep, it)
+	}
+	clear(b.Items[len(keep):])
+	b.Items = keep
+}
+
+// source is where the entry was read.
+func (it *Item) source() risk.Source {
+	switch {
+	case it.Entry.Event != nil:
+		return it.Entry.Event.Source
+	case it.Entry.Refused != nil:
+		return it.Entry.Refused.Source
+	}
+	return risk.Source{}
 }
 
 // answer tells everyone what is durable now: followers, then callers, in order.

@@ -59,11 +59,9 @@ type cellState struct {
 func (c *Cell) note(b *Batch) {
 	p := &c.progress
 	for _, it := range b.Items {
-		if rec := it.Entry.Event; rec != nil {
-			p.see(rec.Source)
+		p.see(it.source())
+		if it.Entry.Event != nil {
 			p.bytes += len(it.body)/packing + 256
-		} else if it.Entry.Refused != nil {
-			p.see(it.Entry.Refused.Source)
 		}
 		p.changed = true
 	}
@@ -93,7 +91,7 @@ func (p *progress) see(s risk.Source) {
 	if p.offsets[s.Topic] == nil {
 		p.offsets[s.Topic] = map[int32]int64{}
 	}
-	p.offsets[s.Topic][s.Partition] = max(p.offsets[s.Topic][s.Partition], s.Offset)
+	p.offsets[s.Topic][s.Partition] = s.Offset // in order, but for a topic that was made anew
 }
 
 // take encodes all that has changed since the last checkpoint.

@@ -74,6 +74,8 @@ func (c *Cell) readResult(it *Item, position journal.Position) (Result, error) {
 		return Result{}, err
 	}
 	switch {
+	case at == 0: // past its retention: nothing is known of it any more
+		it.verdict = Observed
 	case at != position && content == rec.Content:
 		it.verdict = Duplicate
 	case at != position:

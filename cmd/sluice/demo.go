@@ -21,7 +21,6 @@ import (
 	"github.com/sluice-risk/sluice/engine"
 	"github.com/sluice-risk/sluice/internal/config"
 	"github.com/sluice-risk/sluice/internal/simulate"
-	"github.com/sluice-risk/sluice/internal/stream"
 	"github.com/sluice-risk/sluice/rulesets"
 )
 
@@ -70,7 +69,7 @@ func demo(ctx context.Context, o demoOptions, out, talk io.Writer) (err error) {
 			return err
 		}
 	}
-	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "payments", "decisions", "alerts", "dead-letter", stream.PublishedTopic))
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "payments", "decisions", "alerts", "dead-letter"))
 	if err != nil {
 		return fmt.Errorf("stand-in broker: %w", err)
 	}

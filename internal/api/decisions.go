@@ -19,8 +19,8 @@ func (c *call) decide() {
 	if !ok {
 		return
 	}
-	it, ok := c.event()
-	if !ok {
+	it := engine.NewItem(nil, "")
+	if !c.event(it) {
 		return
 	}
 	b := c.server.cell.Bundle()
@@ -28,8 +28,9 @@ func (c *call) decide() {
 		c.failed(engine.ErrNoRelease)
 		return
 	}
-	if b.Rules.Scenario(it.Entry.Event.Event.Type) == nil {
-		c.noScenario(it, b)
+	eventType := it.Entry.Event.Event.Type
+	if b.Rules.Scenario(eventType) == nil {
+		c.noScenario(eventType, b)
 		return
 	}
 	if deadline > 0 {
@@ -45,17 +46,17 @@ func (c *call) decide() {
 	case len(a.Degraded) > 0:
 		c.sendFallback(&a)
 	default:
-		c.sendResult(it, b, &a.Result)
+		c.sendResult(eventType, b, &a.Result)
 	}
 }
 
 // sendResult answers with what became of an event.
-func (c *call) sendResult(it *engine.Item, b *engine.Bundle, r *engine.Result) {
+func (c *call) sendResult(eventType string, b *engine.Bundle, r *engine.Result) {
 	switch {
 	case r.Verdict == engine.Conflict:
 		c.conflict()
 	case r.Verdict == engine.Observed: // a release without its scenario became active meanwhile
-		c.noScenario(it, b)
+		c.noScenario(eventType, b)
 	case r.Verdict == engine.Duplicate && r.Body == nil:
 		c.problem(observedOnly, "send the payment to be judged under an event id of its own")
 	case r.Verdict == engine.Duplicate:
@@ -129,52 +130,49 @@ func (c *call) timing(took time.Duration) {
 }
 
 // event reads the body as an event of the caller's tenant.
-func (c *call) event() (*engine.Item, bool) {
+func (c *call) event(it *engine.Item) bool {
 	if !c.takesJSON() {
-		return nil, false
+		return false
 	}
 	body, ok := c.body()
-	if !ok {
-		return nil, false
-	}
-	return c.intake(body, invalidEvent)
+	return ok && c.intake(it, body, invalidEvent)
 }
 
 // blank stands for the bytes of an event that has been decoded: the cell still
 // bounds its batches by their length, while the buffer they were in is reused.
 var blank [maxBody]byte
 
-func (c *call) intake(raw []byte, refusal *kind) (*engine.Item, bool) {
+func (c *call) intake(it *engine.Item, raw []byte, refusal *kind) bool {
 	strict := c.strict()
-	it := &engine.Item{Raw: raw, Tenant: c.who.Tenant, Redact: !c.who.Has(auth.Evidence)}
+	it.Raw, it.Tenant, it.Redact = raw, c.who.Tenant, !c.who.Has(auth.Evidence)
 	if err := c.server.cell.Intake(it); err != nil {
 		refused, ok := errors.AsType[*risk.DecodeError](err)
 		if !ok {
 			c.broken(err)
-			return nil, false
+			return false
 		}
 		c.refused(refusal, refused)
-		return nil, false
+		return false
 	}
 	it.Raw = blank[:min(len(raw), len(blank))]
 	if w := it.Entry.Event.Warnings; strict && len(w) > 0 {
 		c.refuseWarnings(refusal, w)
-		return nil, false
+		return false
 	}
-	return it, true
+	return true
 }
 
 // noScenario names the type, if it looks like one: what else was put there is
 // not repeated.
-func (c *call) noScenario(it *engine.Item, b *engine.Bundle) {
+func (c *call) noScenario(eventType string, b *engine.Bundle) {
 	var known []string
 	for _, sc := range b.Rules.Scenarios() {
 		known = append(known, sc.Events...)
 	}
 	slices.Sort(known)
 	name := "this type"
-	if t := it.Entry.Event.Event.Type; typeName(t) {
-		name = t
+	if typeName(eventType) {
+		name = eventType
 	}
 	detail := "no scenario judges " + name
 	c.problem(noScenario, detail, risk.Problem{Pointer: "/event/type", Code: "no_scenario", Detail: detail,

@@ -29,7 +29,7 @@ type accepted struct {
 
 // observe answers POST /v1/events.
 func (c *call) observe() {
-	if it, ok := c.event(); ok {
+	if it := new(engine.Item); c.event(it) {
 		if r, ok := c.hand(it); ok {
 			if r.Verdict == engine.Conflict {
 				c.conflict()
@@ -136,8 +136,8 @@ func (c *call) outcome() {
 	if !ok {
 		return
 	}
-	it, ok := c.intake(o.event(d, c.started), invalidOutcome)
-	if !ok {
+	it := new(engine.Item)
+	if !c.intake(it, o.event(d, c.started), invalidOutcome) {
 		return
 	}
 	for _, name := range o.unknown() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -131,7 +132,11 @@ func (s *Stream) ensure(ctx context.Context) error {
 	for _, t := range resp.Topics {
 		switch err := kerr.ErrorForCode(t.ErrorCode); {
 		case err == nil:
-			s.log.Warn("kafka: made a missing topic with one partition and the brokers' defaults", "topic", t.Topic)
+			level := slog.LevelWarn
+			if t.Topic == PublishedTopic { // ours, and missing at every first start
+				level = slog.LevelInfo
+			}
+			s.log.Log(ctx, level, "kafka: made a missing topic with one partition and the brokers' defaults", "topic", t.Topic)
 		case !errors.Is(err, kerr.TopicAlreadyExists):
 			errs = append(errs, fmt.Errorf("create topic %s: %w", t.Topic, err))
 		}
