@@ -74,6 +74,7 @@ type Cell struct {
 	generation atomic.Uint64 // checkpoints stored
 	saving     atomic.Bool   // one is being stored
 	full       atomic.Bool   // the journal had no room for the batch at hand
+	currency   string        // the journal's base currency; of Begin's and Activate's goroutine
 	oversize   bool          // the journal is larger than RetainBytes, and that was said
 	progress   progress      // what the ordering goroutine knows beside the walk
 }

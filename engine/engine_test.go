@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -324,4 +325,24 @@ func TestFollowersSeeEveryPositionOnce(t *testing.T) {
 	c.close()
 	_, all := replayed(t, dir, 512)
 	same(t, "followed from the start", bodies(got), all)
+}
+
+func TestTheBaseCurrencyStays(t *testing.T) {
+	dir := t.TempDir()
+	c := start(t, dir, options())
+	files := maps.Clone(release().Files)
+	files["ruleset.yaml"] = bytes.Replace(files["ruleset.yaml"], []byte("base_currency: USD"), []byte("base_currency: EUR"), 1)
+	files["rates.csv"] = []byte("date,currency,rate\n2026-11-01,USD,0.9\n")
+	euro, err := engine.Build(files, tables())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Activate(t.Context(), euro, "test"); !errors.Is(err, engine.ErrCurrency) {
+		t.Errorf("Activate(EUR) on a USD journal = %v, want ErrCurrency", err)
+	}
+	c.close()
+	c = start(t, dir, options())
+	if _, err := c.Activate(t.Context(), euro, "test"); !errors.Is(err, engine.ErrCurrency) {
+		t.Errorf("Activate(EUR) after a restart = %v, want ErrCurrency", err)
+	}
 }

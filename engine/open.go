@@ -172,6 +172,7 @@ func (c *Cell) catchUp() error {
 }
 
 func (c *Cell) publishBundle() {
+	c.currency = c.walk.origin.BaseCurrency
 	c.bundle.Store(c.walk.Bundle())
 	c.watermark.Store(int64(c.walk.watermark()))
 	if b := c.walk.Bundle(); b != nil {
@@ -197,7 +198,8 @@ func DecodeBatch(frame journal.Batch) (*Batch, error) {
 }
 
 // Begin starts a new journal: the genesis, which fixes the base currency, and the
-// first release. It does nothing to a journal that has begun.
+// first release. It does nothing to a journal that has begun. Begin and Activate
+// are for one goroutine.
 func (c *Cell) Begin(ctx context.Context, b *Bundle, by string) error {
 	if c.journal.End() > 0 {
 		return nil
@@ -206,6 +208,7 @@ func (c *Cell) Begin(ctx context.Context, b *Bundle, by string) error {
 	if _, err := c.do(ctx, &Item{Entry: risk.Entry{Genesis: &genesis}}); err != nil {
 		return err
 	}
+	c.currency = genesis.BaseCurrency
 	_, err := c.Activate(ctx, b, by)
 	return err
 }
@@ -213,8 +216,8 @@ func (c *Cell) Begin(ctx context.Context, b *Bundle, by string) error {
 // Activate makes a release the one that decides, from a position of its own on.
 // The release is stored before the journal names it.
 func (c *Cell) Activate(ctx context.Context, b *Bundle, by string) (journal.Position, error) {
-	if old := c.bundle.Load(); old != nil && old.Rules.BaseCurrency != b.Rules.BaseCurrency {
-		return 0, fmt.Errorf("%w: journal %s, release %s", ErrCurrency, old.Rules.BaseCurrency, b.Rules.BaseCurrency)
+	if c.currency != b.Rules.BaseCurrency {
+		return 0, fmt.Errorf("%w: journal %s, release %s", ErrCurrency, c.currency, b.Rules.BaseCurrency)
 	}
 	if err := c.blobs.Put(b); err != nil {
 		return 0, fmt.Errorf("engine: store release %.12s: %w", b.SHA256, err)
