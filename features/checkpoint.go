@@ -6,7 +6,7 @@ import (
 )
 
 // Stored keys. All of an entity's begin with its id, the head sorts first, and
-// chunks sort by time, so a scan in key order can restore it. docs/format-features.md
+// chunks sort by time, so a scan in key order can restore it. docs/format.md
 // describes keys and values.
 const (
 	headKey  = 0 // id 0

@@ -4,7 +4,7 @@
 // A [Log] is a directory of segment files. [Log.Append] writes a [Batch] as one
 // checksummed frame, [Log.Sync] makes it durable, [Log.Wait] waits for that, and
 // a [Reader] walks whole frames up to the durable position and never past it.
-// The files are described in docs/format-journal.md.
+// The files are described in docs/format.md.
 //
 // What recovery may conclude rests on one invariant, kept here and not left to
 // the caller: a frame is written only after the one before it is on the disk. So

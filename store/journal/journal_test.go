@@ -384,7 +384,7 @@ func TestVerifyFindsWhatOpenDoesNotScan(t *testing.T) {
 	}
 }
 
-// The bytes of docs/format-journal.md: whoever changes them changes the magic too.
+// The bytes of docs/format.md: whoever changes them changes the magic too.
 func TestFormat(t *testing.T) {
 	seg := &segment{first: 1, size: 64 << 20, id: [16]byte([]byte("0123456789abcdef"))}
 	got := seg.header()
