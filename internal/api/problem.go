@@ -32,6 +32,7 @@ var (
 	unsupportedType  = &kind{name: "unsupported-media-type", title: "The request's body is not plain JSON", status: 415}
 	noScenario       = &kind{name: "no-scenario", title: "No scenario judges events of this type", status: 422}
 	rateLimited      = &kind{name: "rate-limited", title: "The API key's limit is reached", status: 429, retry: "1"}
+	crowded          = &kind{name: "crowded", title: "Too many viewers", status: 503, retry: "30"}
 	overloaded       = &kind{name: "overloaded", title: "Too many events wait", status: 429, retry: "1"}
 	internal         = &kind{name: "internal", title: "Something failed on our side", status: 500}
 	noRelease        = &kind{name: "no-release", title: "No ruleset is active yet", status: 503, retry: "5"}
@@ -43,7 +44,7 @@ var (
 // kinds are all there are, by status.
 var kinds = []*kind{incompleteBody, invalidHeader, invalidID, invalidEvent, invalidOutcome, unauthenticated, forbidden,
 	notFound, methodNotAllowed, slowBody, conflicting, observedOnly, tooLarge, unsupportedType, noScenario, rateLimited,
-	overloaded, internal, noRelease, shuttingDown, storageFull, unconfirmed}
+	overloaded, internal, noRelease, shuttingDown, storageFull, unconfirmed, crowded}
 
 // uri names the kind for programs. It is no address: docs/api.md lists them.
 func (k *kind) uri() string { return "urn:sluice:problem:" + k.name }
@@ -74,6 +75,10 @@ func (c *call) problem(k *kind, detail string, errors ...risk.Problem) {
 	}
 	if k.status == 429 {
 		h.Set("RateLimit", fmt.Sprintf("%q;r=0;t=%s", k.name, h.Get("Retry-After")))
+	}
+	if c.route.page && !c.route.stream {
+		c.problemPage(k, detail)
+		return
 	}
 	c.send(k.status, problemType, append(body, '\n'))
 }

@@ -80,9 +80,8 @@ func (s *Server) routes() []route {
 			answers: []answer{{200, "", "Text in the exposition format."}},
 		})
 	}
-	// Pages are registered here, as routes with page set; the first one's path is
-	// "/{$}", for "/" would take every path there is.
-	return all
+	// The first page's path is "/{$}", for "/" would take every path there is.
+	return append(all, s.pages()...)
 }
 
 // mux serves the routes, and a problem document for everything else.

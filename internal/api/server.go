@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-risk/sluice/engine"
 	"github.com/sluice-risk/sluice/internal/auth"
 	"github.com/sluice-risk/sluice/risk"
+	"github.com/sluice-risk/sluice/store/journal"
 )
 
 // Options say who may call and how much. The zero value serves everyone as one
@@ -59,6 +60,7 @@ type decider interface {
 	Ask(context.Context, *engine.Item, time.Duration) (engine.Answer, error)
 	Submit(*engine.Item) error
 	Find(risk.EventKey) (engine.Result, error)
+	Follow(ctx context.Context, from journal.Position, each func([]engine.Result) error) error
 	Status() engine.Status
 	Bundle() *engine.Bundle
 }
@@ -75,6 +77,7 @@ type Server struct {
 	limiters sync.Map
 	denials  rate.Sometimes // how often refused keys are logged
 	flow     journalFlow
+	hub      *hub // of the pages
 
 	draining atomic.Bool
 	closing  chan struct{} // closed when the server drains: endless answers end
@@ -105,6 +108,7 @@ func newServer(cell decider, o Options) (*Server, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.metrics = newMetrics(o.Register)
+	s.hub = newHub(cell, o.Release, s.log)
 	routes := s.routes()
 	var err error
 	if s.document, err = openAPI(routes, o); err != nil {
@@ -148,6 +152,11 @@ func (s *Server) Handler() http.Handler { return s.handler }
 // what is left is cut off, which is an error. The cell must run until Serve has
 // returned: it is what requests in flight wait for.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	following, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var pages sync.WaitGroup
+	defer pages.Wait()
+	defer stop()
+	pages.Go(func() { s.hub.run(following) })
 	return s.serve(ctx, l, s.handler, func() {
 		s.draining.Store(true)
 		close(s.closing)
