@@ -191,24 +191,38 @@ func (s *scanner) keep(b []byte) string {
 	return s.text.String()[start:]
 }
 
+// textRule is what a string must be.
+type textRule struct {
+	kind     Kind
+	class    Class
+	limit    int
+	required bool
+	check    func([]byte) (fault string)
+}
+
+var (
+	tokenRule  = textRule{kind: Text, class: Identifier, limit: MaxText}
+	customRule = textRule{kind: Free, class: Plain, limit: MaxText}
+)
+
 // textOf checks and cleans a string and keeps it; "" when it cannot be used.
-func (s *scanner) textOf(b []byte, raw bool, kind Kind, class Class, limit int, required bool, check func([]byte) string) string {
+func (s *scanner) textOf(b []byte, raw bool, r *textRule) string {
 	switch {
 	case len(b) == 0:
 		return ""
-	case kind == Country:
+	case r.kind == Country:
 		code := CountryCode(b)
 		if code == "" {
-			s.bad(required, "not an ISO 3166-1 alpha-2 country code in capitals")
+			s.bad(r.required, "not an ISO 3166-1 alpha-2 country code in capitals")
 		}
 		return code
 	case s.stored:
 		return s.keep(b)
-	case len(b) > limit:
-		s.bad(required, fmt.Sprintf("longer than %d bytes", limit))
+	case len(b) > r.limit:
+		s.bad(r.required, fmt.Sprintf("longer than %d bytes", r.limit))
 		return ""
 	}
-	if !s.ascii && !required && (kind == Text || class == Identifier) {
+	if !s.ascii && !r.required && (r.kind == Text || r.class == Identifier) {
 		if n := len(b); n > 0 {
 			b, raw = s.withoutInvisible(b, raw)
 			if len(b) < n {
@@ -216,7 +230,7 @@ func (s *scanner) textOf(b []byte, raw bool, kind Kind, class Class, limit int, 
 			}
 		}
 	}
-	if kind == Free && mayHoldPAN(b) {
+	if r.kind == Free && mayHoldPAN(b) {
 		if raw {
 			s.scratch = append(s.scratch[:0], b...)
 			b, raw = s.scratch, false
@@ -225,9 +239,9 @@ func (s *scanner) textOf(b []byte, raw bool, kind Kind, class Class, limit int, 
 			s.warn(CodeMasked, "a card number in free text was masked")
 		}
 	}
-	if check != nil && len(b) > 0 {
-		if fault := check(b); fault != "" {
-			s.bad(required, fault)
+	if r.check != nil && len(b) > 0 {
+		if fault := r.check(b); fault != "" {
+			s.bad(r.required, fault)
 			return ""
 		}
 	}
@@ -392,7 +406,7 @@ func readCardToken(s *scanner, e *Event) {
 		e.Card.Token = s.secrets.cardToken(digits[:n])
 		return
 	}
-	e.Card.Token = s.textOf(b, raw, Text, Identifier, MaxText, false, nil)
+	e.Card.Token = s.textOf(b, raw, &tokenRule)
 }
 
 // finishCard replaces the card number, once the whole group is read. The BIN has
@@ -431,7 +445,7 @@ func readCustom(s *scanner, e *Event) {
 			s.unfit(false, "a custom name is a letter followed by at most 63 letters, digits and underscores")
 		case c == '"':
 			b, raw := s.str()
-			if field.Text = s.textOf(b, raw, Free, Plain, MaxText, false, nil); field.Text != "" {
+			if field.Text = s.textOf(b, raw, &customRule); field.Text != "" {
 				field.Kind = Text
 			}
 		case c == '-' || isDigit(c):

@@ -17,6 +17,7 @@ type member[T any] struct {
 	dates    bool // an Instant may be a date
 	limit    int  // in bytes of text
 	check    func([]byte) (fault string)
+	rule     textRule // made of these
 
 	text   func(*T) *string
 	number func(*T) *Number
@@ -75,6 +76,7 @@ func newTable[T any](members ...member[T]) *table[T] {
 		if m.limit == 0 {
 			m.limit = MaxText
 		}
+		m.rule = textRule{m.kind, m.class, m.limit, m.required, m.check}
 		names[i] = m.name
 		t.outputs = append(t.outputs, output[T]{`,"` + m.name + `":`, m.text, m.number, m.flag, m.time, m.write})
 		if m.write != nil || m.class == Plain {
@@ -184,7 +186,7 @@ func (m *member[T]) readValue(s *scanner, v *T) {
 			return
 		}
 		b, raw := s.str()
-		*m.text(v) = s.textOf(b, raw, m.kind, m.class, m.limit, m.required, m.check)
+		*m.text(v) = s.textOf(b, raw, &m.rule)
 	case m.number != nil:
 		*m.number(v) = s.numberOf()
 	case m.flag != nil:
