@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -69,7 +70,8 @@ func demo(ctx context.Context, o demoOptions, out, talk io.Writer) (err error) {
 			return err
 		}
 	}
-	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "payments", "decisions", "alerts", "dead-letter"))
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "payments", "decisions", "alerts", "dead-letter"),
+		kfake.BrokerConfigs(map[string]string{"log.retention.bytes": strconv.Itoa(64 << 20)}))
 	if err != nil {
 		return fmt.Errorf("stand-in broker: %w", err)
 	}
@@ -96,10 +98,19 @@ func demo(ctx context.Context, o demoOptions, out, talk io.Writer) (err error) {
 	var parts sync.WaitGroup
 	err = n.run(running, func() {
 		page := url.URL{Scheme: "http", Host: n.listener.Addr().String(), Path: "/"}
-		fmt.Fprintf(out, "\n  Sluice demo: open %s\n\n  %d events a second through an embedded stand-in for Kafka (topic payments).\n  Rules: %s (edit them; they reload). Ctrl-C ends with a summary.\n\n", page.String(), o.rate, o.rules)
+		rate := "Events as fast as they are taken"
+		if o.rate > 0 {
+			rate = fmt.Sprintf("%d events a second", o.rate)
+		}
+		fmt.Fprintf(out, "\n  Sluice demo: open %s\n\n  %s, through an embedded stand-in for Kafka (topic payments).\n  Rules: %s (edit them; they reload). Ctrl-C ends with a summary.\n\n", page.String(), rate, o.rules)
 		parts.Go(func() {
 			if err := show.produce(running, broker.ListenAddrs(), o); err != nil && running.Err() == nil {
 				log.Error("the simulator stopped", "err", err)
+			}
+		})
+		parts.Go(func() { // the stand-in keeps its topics in memory, and tidies up when told
+			for pause(running, 10*time.Second) == nil {
+				broker.ApplyRetention()
 			}
 		})
 		parts.Go(func() {
@@ -135,7 +146,7 @@ type demoShow struct {
 	tally    simulate.Tally
 	events   int
 	verdicts [8]int
-	took     []time.Duration // of the last decisions
+	took     []time.Duration // of the first million decisions
 }
 
 // produce sends the simulated world to the payments topic at its rate.
@@ -153,6 +164,11 @@ func (d *demoShow) produce(ctx context.Context, brokers []string, o demoOptions)
 				return err
 			}
 		}
+		for d.waiting() > 5000 { // no faster than the answers: everything here is in memory
+			if err := pause(ctx, 5*time.Millisecond); err != nil {
+				return err
+			}
+		}
 		e := d.world.Next()
 		d.now.Store(e.At.UnixMilli())
 		d.expect(e.ID, e.Truth)
@@ -162,6 +178,13 @@ func (d *demoShow) produce(ctx context.Context, brokers []string, o demoOptions)
 		}
 	}
 	return client.Flush(ctx)
+}
+
+// waiting is how many events have no answer yet.
+func (d *demoShow) waiting() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.truth)
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -198,7 +221,7 @@ func (d *demoShow) follow(ctx context.Context, cell *engine.Cell, events int) {
 			d.verdicts[r.Verdict]++
 			d.tally.Add(d.truth[r.Event], r.Action)
 			delete(d.truth, r.Event)
-			if r.Verdict == engine.Decided {
+			if r.Verdict == engine.Decided && len(d.took) < 1_000_000 {
 				d.took = append(d.took, r.Took)
 			}
 		}
