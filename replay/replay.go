@@ -145,6 +145,9 @@ func (r *Replay) Journal(ctx context.Context, log *journal.Log) (Summary, error)
 	if from == 0 {
 		return r.sum, errors.New("replay: the journal is empty")
 	}
+	if from > 1 && r.o.Bundle == nil {
+		return r.sum, fmt.Errorf("replay: the journal begins at position %d, and what was active there is not known: give the rules to replay under", from)
+	}
 	in, err := log.Read(from)
 	if err != nil {
 		return r.sum, err
