@@ -84,6 +84,8 @@ func (h *hub) stats(b *board, sc scene) web.Stats {
 
 	s.Text["sample"] = web.Say("rows.all")
 	switch {
+	case !b.hasViewer: // nothing was left out, for nothing was sent
+		s.Text["sample"] = web.Say("rows.newest", web.Count(listed))
 	case sc.now.Sub(b.left[1]) < sampled:
 		s.Text["sample"] = web.Say("rows.sample.all")
 	case sc.now.Sub(b.left[0]) < sampled:

@@ -73,6 +73,7 @@ var texts = map[string]string{
 	"show.every":      "Show all decisions",
 	"rows.none":       "No decision yet. Send an event to POST /v1/decisions, or to a topic that is listed under sources.",
 	"rows.none.show":  "None of these yet.",
+	"rows.newest":     "The newest are listed, at most %s.",
 	"rows.all":        "Every decision is listed.",
 	"rows.sample":     "Every review and block is listed, and a sample of what is allowed.",
 	"rows.sample.all": "More than a page can list: a sample, reviews and blocks first.",
