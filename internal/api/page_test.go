@@ -644,8 +644,12 @@ func TestTexts(t *testing.T) {
 func BenchmarkHub(b *testing.B) {
 	s, _ := newTestPages(b, Options{})
 	s.hub.look()
-	d := hostileDecision()
-	d.Event, d.Action = "pay_1", risk.Allow
+	d := decisionOn(risk.KeyOf("default", "pay_1"), &risk.Record{Tenant: "default", Event: risk.Event{ID: "pay_1", Amount: risk.Money{Minor: 90_000, Currency: "USD"}}}, "card_payment")
+	d.Rules = d.Rules[:0]
+	for _, info := range testRules().Rules() {
+		d.Rules = append(d.Rules, risk.Fired{ID: info.ID, Stage: info.Stage, Mode: "live", At: "rules/card.yaml:4", Because: []risk.Because{
+			{Left: "amount.base", Value: risk.Scalar{Kind: risk.Decimal, Number: 900}, Op: ">", Limit: risk.Scalar{Kind: risk.Decimal, Number: 100}}}})
+	}
 	for i := range 40 {
 		d.Features.Names = append(d.Features.Names, fmt.Sprintf("feature_%d_24h", i))
 		d.Features.Value = append(d.Features.Value, float64(i)*1.25)
