@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -92,7 +93,7 @@ func open(cfg *config.Config, keys *auth.Keys, log *slog.Logger, now func() time
 		BatchEvents: cfg.Limits.BatchEvents, Inflight: cfg.Limits.InFlight,
 		CheckpointEvery: cfg.Checkpoint.Every, CheckpointEvents: cfg.Checkpoint.Events,
 		RetainDecisions: cfg.Decisions.Retain, RetainJournal: cfg.Journal.Retain, RetainBytes: int64(cfg.Journal.RetainBytes),
-		JournalDir: cfg.Journal.Dir, DiskReserve: int64(cfg.Disk.Reserve), DiskBallast: int64(cfg.Disk.Ballast),
+		JournalDir: cfg.Journal.Dir, DiskReserve: int64(cfg.Disk.Reserve), DiskBallast: int64(cmp.Or(cfg.Disk.Ballast, -1)), // 0: none
 		Store: store.Options{Logger: log}, Log: log, Register: n.registry, Now: now,
 	})
 	if err != nil {
@@ -187,7 +188,7 @@ func (n *node) storage() (bool, string) {
 
 // newDecoder reads the keys under which identifiers and card numbers are replaced.
 func newDecoder(cfg *config.Config) (*risk.Decoder, error) {
-	master, err := masterKey(filepath.Join(cfg.DataDir, "secret.key"))
+	master, err := masterKey(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -204,21 +205,44 @@ func newDecoder(cfg *config.Config) (*risk.Decoder, error) {
 }
 
 // masterKey reads the cell's 32 secret bytes, and makes them at the first start.
-// Whoever backs the journal up needs this file too.
-func masterKey(path string) (key [32]byte, err error) {
+// Whoever backs the journal up needs this file too: under another key no event,
+// card or person of the journal would be known again.
+func masterKey(cfg *config.Config) (key [32]byte, err error) {
+	path := filepath.Join(cfg.DataDir, "secret.key")
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		rand.Read(key[:])
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return key, err
+		for _, dir := range []string{cmp.Or(cfg.Journal.Dir, filepath.Join(cfg.DataDir, "journal")), filepath.Join(cfg.DataDir, "state")} {
+			if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+				return key, fmt.Errorf("%s is missing and %s is not empty: restore the key file that belongs to it; under a new one nothing in it would be known again", path, dir)
+			}
 		}
-		_, err = f.Write(key[:])
-		return key, errors.Join(err, f.Sync(), f.Close())
+		rand.Read(key[:])
+		return key, writeSynced(path, key[:])
 	}
 	if err == nil && len(b) != len(key) {
-		err = fmt.Errorf("%s holds %d bytes, not %d", path, len(b), len(key))
+		err = fmt.Errorf("%s holds %d bytes, not %d: restore it", path, len(b), len(key))
 	}
 	copy(key[:], b)
 	return key, err
+}
+
+// writeSynced makes a file whole or not at all, whenever the process ends.
+func writeSynced(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // readable by the owner only
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
