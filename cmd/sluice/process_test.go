@@ -73,7 +73,7 @@ const paymentRules = "../../rulesets/payments"
 type server struct {
 	t     *testing.T
 	dir   string // data directory
-	token string // of a key that sees evidence
+	token string // of a key that may do all
 	set   []string
 	env   []string
 
@@ -94,7 +94,7 @@ func newServer(t *testing.T, set ...string) *server {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	token, _, err := auth.Create(filepath.Join(dir, "keys.yaml"), auth.Spec{Tenant: "default", Scopes: []auth.Scope{auth.Decide, auth.Evidence}})
+	token, _, err := auth.Create(filepath.Join(dir, "keys.yaml"), auth.Spec{Tenant: "default", Scopes: auth.Scopes})
 	if err != nil {
 		t.Fatal(err)
 	}
