@@ -39,8 +39,11 @@ func (b *broker) config() []string {
 }
 
 // send produces without waiting; flush waits for all.
-func (b *broker) send(topic string, value []byte) {
-	b.produce.Produce(context.Background(), &kgo.Record{Topic: topic, Value: value}, func(_ *kgo.Record, err error) {
+func (b *broker) send(topic string, value []byte) { b.sendKeyed(topic, nil, value) }
+
+// sendKeyed keeps records of one key in order: they go to one partition.
+func (b *broker) sendKeyed(topic string, key, value []byte) {
+	b.produce.Produce(context.Background(), &kgo.Record{Topic: topic, Key: key, Value: value}, func(_ *kgo.Record, err error) {
 		if err != nil {
 			b.t.Errorf("produce to %s: %v", topic, err)
 		}
