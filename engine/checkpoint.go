@@ -46,11 +46,12 @@ type mark struct {
 
 // cellState is what a checkpoint keeps of the walk itself.
 type cellState struct {
-	Genesis    risk.Genesis               `json:"genesis"`
-	Activation risk.Activation            `json:"activation"`
-	Offsets    map[string]map[int32]int64 `json:"offsets"`
-	Marks      []mark                     `json:"marks"`
-	Features   []byte                     `json:"features"`
+	Genesis     risk.Genesis               `json:"genesis"`
+	Activation  risk.Activation            `json:"activation"`
+	ActivatedAt journal.Position           `json:"activated_at"`
+	Offsets     map[string]map[int32]int64 `json:"offsets"`
+	Marks       []mark                     `json:"marks"`
+	Features    []byte                     `json:"features"`
 }
 
 // note keeps account of an ordered batch and takes a checkpoint behind it when
@@ -113,7 +114,7 @@ func (c *Cell) take(b *Batch) *pending {
 	put := func(space store.Space, key, value []byte) {
 		cp.Puts = append(cp.Puts, store.Put{Space: space, Key: key, Value: value})
 	}
-	state := cellState{Genesis: w.origin, Activation: w.active, Offsets: p.offsets, Marks: p.marks}
+	state := cellState{Genesis: w.origin, Activation: w.active, ActivatedAt: w.activeAt, Offsets: p.offsets, Marks: p.marks}
 	if w.state != nil {
 		state.Features = w.state.Checkpoint(func(key, value []byte, replaces uint64) (sum uint64) {
 			p := store.Put{Space: store.Entities, Key: keep(key), Replaces: replaces}

@@ -207,7 +207,7 @@ func TestDamage(t *testing.T) {
 		{"the state is gone: it is built again from position 1", remove("state"), "same", nil},
 		{"the journal is gone", remove("journal"), "refused", []string{fmt.Sprintf("applied position %d, the journal ends at 0", stored)}},
 		{"the journal's files are gone", remove("journal/*.seg"), "refused", []string{"segment files are missing"}},
-		{"the journal is cut below the checkpoint", zero(segment, offsets[below-1]), "refused", []string{fmt.Sprintf("applied position %d, the journal ends at ", stored)}},
+		{"the journal is cut below the checkpoint", zero(segment, offsets[below-1]), "refused", []string{fmt.Sprintf("entries up to position %d were durable and are missing", stored)}},
 		{"the last batch, behind the checkpoint, is torn", zero(segment, lastFrame+80), "lost", []string{fmt.Sprintf("%d of the last", inLast)}},
 		{"a byte of the last batch but one is flipped", flip(segment, offsets[len(offsets)-2]+80), "refused", []string{segment[8:], "this is no torn write"}},
 		{"a byte of a sealed segment is flipped", flip(first, 5000), "detected", []string{first[8:], "offset", "checksum mismatch"}},

@@ -49,13 +49,33 @@ func Open(dir string, o Options) (*Cell, error) {
 }
 
 func (c *Cell) open(dir string) (err error) {
-	if c.opts.DiskReserve >= 0 {
-		if c.guard, err = store.NewGuard(store.GuardOptions{Dirs: []string{dir}, Reserve: c.opts.DiskReserve, Ballast: c.opts.DiskBallast, Logger: c.log}); err != nil {
+	var metrics *store.Metrics
+	if c.opts.Register != nil {
+		if metrics, err = store.NewMetrics(c.opts.Register); err != nil {
+			return err
+		}
+	}
+	c.opts.Store.Metrics, c.opts.Store.Logger, c.opts.Journal.Logger = metrics, c.log, c.log
+	if reserve := c.opts.DiskReserve; reserve >= 0 {
+		dirs := []string{dir}
+		if c.opts.JournalDir != "" {
+			if err := os.MkdirAll(c.opts.JournalDir, 0o700); err != nil {
+				return err
+			}
+			dirs = append(dirs, c.opts.JournalDir)
+		}
+		if c.opts.Store.Reserve == 0 {
+			c.opts.Store.Reserve = min(reserve, 256<<20)
+		}
+		if c.guard, err = store.NewGuard(store.GuardOptions{Dirs: dirs, Reserve: reserve, Ballast: c.opts.DiskBallast, Logger: c.log, Metrics: metrics}); err != nil {
 			return err
 		}
 	}
 	if c.store, err = store.Open(filepath.Join(dir, "state"), c.opts.Store); err != nil {
 		return err
+	}
+	if last, ok := c.store.Last(); ok {
+		c.opts.Journal.Known = journal.Position(last.Position)
 	}
 	if c.journal, err = journal.Open(cmp.Or(c.opts.JournalDir, filepath.Join(dir, "journal")), c.opts.Journal); err != nil {
 		return err
@@ -93,7 +113,7 @@ func (c *Cell) restore() error {
 	w := c.walk
 	w.next, w.digest, w.origin = position+1, last.Digest, s.Genesis
 	if s.Activation.SHA256 != "" {
-		if err := w.activate(&Item{Entry: risk.Entry{Activation: &s.Activation}}, position); err != nil {
+		if err := w.activate(&Item{Entry: risk.Entry{Activation: &s.Activation}}, s.ActivatedAt); err != nil {
 			return err
 		}
 		if err := w.state.Restore(s.Features); err != nil {

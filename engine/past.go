@@ -44,6 +44,18 @@ func (p *past) read(from journal.Position) ([]Result, error) {
 	return results, nil
 }
 
+// At gives the result at a position, as far back as the journal is kept: beside
+// the decision what the event said of amount, subject and arrival.
+func (c *Cell) At(position journal.Position) (Result, error) {
+	p := past{cell: c}
+	defer p.close()
+	results, err := p.read(position)
+	if err != nil {
+		return Result{}, err
+	}
+	return results[0], nil
+}
+
 func (p *past) close() {
 	if p.reader != nil {
 		p.reader.Close()

@@ -14,13 +14,14 @@ import (
 // consecutive positions in, decisions out. It has no clock and does no I/O but to
 // load an activated release. One goroutine calls Apply.
 type Walk struct {
-	bundle *Bundle
-	state  *features.State
-	ledger ledger
-	digest risk.Digest      // rolling digest of all decision bodies so far
-	next   journal.Position // of the next entry
-	active risk.Activation
-	origin risk.Genesis
+	bundle   *Bundle
+	state    *features.State
+	ledger   ledger
+	digest   risk.Digest      // rolling digest of all decision bodies so far
+	next     journal.Position // of the next entry
+	active   risk.Activation
+	activeAt journal.Position
+	origin   risk.Genesis
 
 	load    func(risk.Activation) (*Bundle, error)
 	pinned  bool // the bundle was given from outside; activations change nothing
@@ -88,7 +89,7 @@ func (w *Walk) control(b *Batch) error {
 }
 
 func (w *Walk) activate(it *Item, at journal.Position) error {
-	w.active = *it.Entry.Activation
+	w.active, w.activeAt = *it.Entry.Activation, at
 	if w.pinned {
 		return nil
 	}

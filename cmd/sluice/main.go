@@ -12,11 +12,16 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-risk/sluice/features"
 	"github.com/sluice-risk/sluice/internal/diag"
+	"github.com/sluice-risk/sluice/internal/expression"
+	"github.com/sluice-risk/sluice/internal/lists"
+	"github.com/sluice-risk/sluice/rules"
 )
 
 // version is set by the linker.
@@ -61,7 +66,11 @@ func (e *exitError) Unwrap() error { return e.err }
 func invalid(w io.Writer, files diag.Files, err error) error {
 	if list, ok := errors.AsType[diag.List](err); ok {
 		diag.Render(w, list, files)
-		return &exitError{code: exitInvalidRules, err: fmt.Errorf("%d mistakes in the ruleset", len(list))}
+		count := "1 mistake"
+		if len(list) != 1 {
+			count = fmt.Sprintf("%d mistakes", len(list))
+		}
+		return &exitError{code: exitInvalidRules, err: fmt.Errorf("%s in the ruleset", count)}
 	}
 	return &exitError{code: exitInvalidRules, err: err}
 }
@@ -79,6 +88,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, talk io.Writer) 
 	code := exitFailed
 	if e, ok := errors.AsType[*exitError](err); ok {
 		code = e.code
+	} else if strings.HasPrefix(err.Error(), "unknown command") { // cobra has no type for it
+		code = exitUsage
 	}
 	fmt.Fprintln(talk, "sluice:", err)
 	return code
@@ -97,7 +108,32 @@ func rootCommand() *cobra.Command {
 	for _, c := range root.Commands() {
 		usage(c)
 	}
+	root.InitDefaultHelpCmd()
+	explainCodes(root)
 	return root
+}
+
+// explainCodes lets `sluice help E012` explain the code of a mistake.
+func explainCodes(root *cobra.Command) {
+	for _, c := range root.Commands() {
+		if c.Name() != "help" {
+			continue
+		}
+		topic := c.Run
+		c.Run = func(c *cobra.Command, args []string) {
+			if len(args) == 1 {
+				for _, codes := range [][]diag.Code{diag.Codes, expression.Codes, features.Codes, rules.Codes, lists.Codes} {
+					for _, code := range codes {
+						if strings.EqualFold(code.ID, args[0]) {
+							fmt.Fprintf(c.OutOrStdout(), "%s: %s\n", code.ID, code.Explain)
+							return
+						}
+					}
+				}
+			}
+			topic(c, args)
+		}
+	}
 }
 
 // usage makes wrong arguments a usage error.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -105,17 +106,30 @@ func open(cfg *config.Config, keys *auth.Keys, log *slog.Logger, now func() time
 			return n, err
 		}
 	}
-	checks := []api.Check{{Name: "ruleset", Ask: n.releases.check}, {Name: "checkpoint", Ask: n.storage}}
+	checks := []api.Check{{Name: "ruleset", Ask: n.releases.check, Told: true}, {Name: "checkpoint", Ask: n.storage}}
 	if n.stream != nil {
-		checks = append(checks, api.Check{Name: "kafka", Ask: n.stream.Check})
+		checks = append(checks, api.Check{Name: "kafka", Ask: n.stream.Check, Told: true})
 	}
 	o := api.Options{Keys: keys, Tenant: cfg.Tenant, Limits: api.Limits{BodyBytes: int(cfg.Limits.BodyBytes), Drain: cfg.Limits.Drain},
 		Checks: checks, Release: n.releases.State, Register: n.registry, Gatherer: n.registry, MetricsApart: cfg.MetricsListen != "", Version: version, Log: log}
 	if n.server, err = api.New(n.cell, o); err != nil {
 		return n, err
 	}
-	n.listener, err = net.Listen("tcp", cfg.Listen)
+	n.listener, err = listen(cfg)
 	return n, err
+}
+
+// listen opens the HTTP listener, with TLS where a certificate is configured.
+func listen(cfg *config.Config) (net.Listener, error) {
+	l, err := net.Listen("tcp", cfg.Listen)
+	if err != nil || cfg.TLS.CertFile == "" {
+		return l, err
+	}
+	cert, err := tls.LoadX509KeyPair(cfg.TLS.CertFile, cfg.TLS.KeyFile)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("tls: %w", err), l.Close())
+	}
+	return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}}), nil
 }
 
 // run serves until ctx is done, then drains: no new requests and records, what is

@@ -35,6 +35,7 @@ type fake struct {
 	ask    func(context.Context, *engine.Item, time.Duration) (engine.Answer, error) // instead of Ask
 	submit func(*engine.Item) error                                                  // instead of Submit
 	find   error
+	past   map[journal.Position]engine.Result // what At gives
 }
 
 type kept struct {

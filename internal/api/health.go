@@ -34,9 +34,10 @@ type readiness struct {
 type state struct {
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail"`
+	told   bool
 }
 
-// ready answers GET /readyz: 200 when every check is ok, else 503.
+// ready answers GET /readyz: 200 when every check is ok that answering needs, else 503.
 func (c *call) ready() {
 	s := c.server
 	cell := s.cell.Status()
@@ -46,14 +47,14 @@ func (c *call) ready() {
 		"serving": said(!s.draining.Load(), "connections are taken", "the server is stopping"),
 	}
 	ok, detail := s.flow.moves(cell.End, cell.Durable, c.started)
-	checks["journal"] = state{ok, detail}
+	checks["journal"] = state{OK: ok, Detail: detail}
 	for _, check := range s.opts.Checks {
 		ok, detail := check.Ask()
-		checks[check.Name] = state{ok, detail}
+		checks[check.Name] = state{ok, detail, check.Told}
 	}
 	r, status := readiness{Ready: true, Checks: checks}, 200
 	for _, check := range checks {
-		if !check.OK {
+		if !check.OK && !check.told {
 			r.Ready, status = false, 503
 		}
 	}
@@ -62,9 +63,9 @@ func (c *call) ready() {
 
 func said(ok bool, yes, no string) state {
 	if ok {
-		return state{true, yes}
+		return state{OK: true, Detail: yes}
 	}
-	return state{false, no}
+	return state{Detail: no}
 }
 
 func short(sum string) string { return sum[:min(len(sum), 12)] }

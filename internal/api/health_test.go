@@ -26,12 +26,19 @@ func TestHealth(t *testing.T) {
 func TestReady(t *testing.T) {
 	f := newFake()
 	lag, caughtUp := "4711 records behind", false
-	c := newClient(t, f, Options{Checks: []Check{{"sources", func() (bool, string) { return caughtUp, lag }}}})
+	c := newClient(t, f, Options{Checks: []Check{{Name: "sources", Ask: func() (bool, string) { return caughtUp, lag }},
+		{Name: "ruleset", Ask: func() (bool, string) { return false, "the directory is broken" }, Told: true}}})
 	failing := func() (names []string) {
 		t.Helper()
 		r := c.do("GET", "/readyz", "")
 		m := r.json()
+		if told := m["checks"].(map[string]any)["ruleset"].(map[string]any); told["ok"] != false || told["detail"] != "the directory is broken" {
+			t.Errorf("what does not keep the server from answering is not told: %v", told)
+		}
 		for name, v := range m["checks"].(map[string]any) {
+			if name == "ruleset" {
+				continue
+			}
 			if v.(map[string]any)["ok"] != true {
 				names = append(names, name)
 			}

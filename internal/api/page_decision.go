@@ -50,10 +50,10 @@ func (c *call) decisionPage() {
 		}
 	}
 	p := e.page()
-	if g, ok := c.server.hub.glimpse(r.Key, r.Position); ok {
-		p.Known, p.Type, p.Subject, p.Arrived, p.Amount = true, g.kind, g.subject, web.Instant(g.arrival.Time()), amount(g.amount)
-		if g.base.Currency != g.amount.Currency {
-			p.Base = amount(g.base)
+	if at, err := c.server.cell.At(r.Position); err == nil && at.Key == r.Key {
+		p.Known, p.Type, p.Subject, p.Arrived, p.Amount = true, at.Type, at.Subject, web.Instant(at.Arrival.Time()), amount(at.Amount)
+		if at.Base.Currency != at.Amount.Currency {
+			p.Base = amount(at.Base)
 		}
 	}
 	p.Curl = c.curl("/v1/decisions/" + d.ID)

@@ -31,6 +31,15 @@ import (
 )
 
 // Follow gives nothing: tests of pages put results into the hub themselves.
+// At gives what was shown.
+func (f *fake) At(at journal.Position) (engine.Result, error) {
+	r, ok := f.past[at]
+	if !ok {
+		return r, engine.ErrNotFound
+	}
+	return r, nil
+}
+
 func (f *fake) Follow(ctx context.Context, _ journal.Position, _ func([]engine.Result) error) error {
 	<-ctx.Done()
 	return ctx.Err()
@@ -68,6 +77,10 @@ func show(t testing.TB, s *Server, f *fake, r engine.Result) {
 	t.Helper()
 	f.mu.Lock()
 	f.seen[r.Key] = &kept{position: r.Position, body: r.Body, answered: r.Answered}
+	if f.past == nil {
+		f.past = map[journal.Position]engine.Result{}
+	}
+	f.past[r.Position] = r
 	f.mu.Unlock()
 	if err := s.hub.take([]engine.Result{r}); err != nil {
 		t.Fatal(err)

@@ -52,6 +52,9 @@ type Limits struct {
 type Check struct {
 	Name string
 	Ask  func() (ok bool, detail string)
+	// Told is for a condition that does not keep this server from answering: when
+	// it fails, /readyz says so and stays 200.
+	Told bool
 }
 
 // decider is what the server needs of *engine.Cell.
@@ -60,6 +63,7 @@ type decider interface {
 	Ask(context.Context, *engine.Item, time.Duration) (engine.Answer, error)
 	Submit(*engine.Item) error
 	Find(risk.EventKey) (engine.Result, error)
+	At(journal.Position) (engine.Result, error)
 	Follow(ctx context.Context, from journal.Position, each func([]engine.Result) error) error
 	Status() engine.Status
 	Bundle() *engine.Bundle

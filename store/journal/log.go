@@ -15,6 +15,9 @@ type Options struct {
 	SegmentBytes int64        // size of a segment file, 64 MiB; under 6 MiB it bounds a batch
 	VerifyRate   int64        // bytes a second Verify reads, 32 MiB
 	Logger       *slog.Logger // slog.Default()
+	// Known is the last position that somebody else has seen durable. A tail that
+	// ends before it is damage, not a torn write: it is refused, and nothing is cut.
+	Known Position
 
 	fs filesystem
 }

@@ -76,6 +76,10 @@ func (l *Log) recover() error {
 	if err := l.checkMarker(); err != nil {
 		return err
 	}
+	if known := l.o.Known; known >= l.next {
+		return &CorruptError{File: l.active.name(), Offset: l.off, Position: l.next,
+			Reason: fmt.Sprintf("entries up to position %d were durable and are missing", known)}
+	}
 	if torn > 0 {
 		l.o.Logger.Warn("journal: torn write at the end, not read", "dir", l.dir, "file", l.active.name(),
 			"offset", l.off, "bytes", torn, "position", l.next, "cut", !l.readOnly)
