@@ -105,12 +105,27 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
 	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), testCommand(), replayCommand(),
 		simulateCommand(), keysCommand(), configCommand(), versionCommand())
-	for _, c := range root.Commands() {
-		usage(c)
-	}
+	group(root)
+	usage(root)
 	root.InitDefaultHelpCmd()
 	explainCodes(root)
 	return root
+}
+
+// group makes a command that is only a name for others refuse one that it has not.
+func group(c *cobra.Command) {
+	c.SuggestionsMinimumDistance = 2
+	c.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		hint := ""
+		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+			hint = "; did you mean " + near[0] + "?"
+		}
+		return fmt.Errorf("unknown command %q for %q%s", args[0], c.CommandPath(), hint)
+	}
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 }
 
 // explainCodes lets `sluice help E012` explain the code of a mistake.

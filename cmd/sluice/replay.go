@@ -38,6 +38,8 @@ proves that the decisions are the ones made then, or under --rules throughout.`,
 				return &exitError{exitUsage, errors.New("give --events or --journal, one of them")}
 			case f.events != "" && f.rules == "":
 				return &exitError{exitUsage, errors.New("--events needs --rules")}
+			case f.batch < 1:
+				return &exitError{exitUsage, fmt.Errorf("--batch %d: must be 1 or more", f.batch)}
 			}
 			o := replay.Options{Tenant: f.tenant, Batch: f.batch, Decoder: plainDecoder()}
 			var err error

@@ -111,6 +111,9 @@ func keysCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if expires < 0 {
+			return &exitError{exitUsage, fmt.Errorf("--expires %s: must not be negative", expires)}
+		}
 		spec := auth.Spec{Tenant: tenant, Note: note}
 		if spec.Tenant == "" {
 			spec.Tenant = cfg.Tenant
@@ -159,5 +162,6 @@ func keysCommand() *cobra.Command {
 		return w.Flush()
 	}
 	keys.AddCommand(create, revoke, list)
+	group(keys)
 	return keys
 }
