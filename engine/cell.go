@@ -73,6 +73,8 @@ type Cell struct {
 	dedup      atomic.Int64  // of the active release, nanoseconds
 	generation atomic.Uint64 // checkpoints stored
 	saving     atomic.Bool   // one is being stored
+	owed       atomic.Bool   // one was due meanwhile
+	nudge      chan struct{} // asks for a batch that may carry it
 	full       atomic.Bool   // the journal had no room for the batch at hand
 	currency   string        // the journal's base currency; of Begin's and Activate's goroutine
 	oversize   bool          // the journal is larger than RetainBytes, and that was said
@@ -242,6 +244,8 @@ func (c *Cell) gather(ctx context.Context) *Batch {
 				return b
 			}
 		case <-timer.C: // nothing came: a chance to store what has changed
+			return b
+		case <-c.nudge:
 			return b
 		case <-ctx.Done():
 			return nil

@@ -80,9 +80,17 @@ func (c *Cell) note(b *Batch) {
 	due := b.final || p.events >= c.opts.CheckpointEvents ||
 		p.bytes+c.walk.dirty() >= c.store.Room()*3/4 ||
 		time.Since(p.at) >= c.opts.CheckpointEvery
-	if p.changed && due && c.saving.CompareAndSwap(false, true) {
-		b.checkpoint = c.take(b)
+	if !p.changed || !due {
+		return
 	}
+	if !c.saving.CompareAndSwap(false, true) {
+		c.owed.Store(true) // save asks for a batch to carry it, unless it ended just now
+		if !c.saving.CompareAndSwap(false, true) {
+			return
+		}
+	}
+	c.owed.Store(false)
+	b.checkpoint = c.take(b)
 }
 
 func (p *progress) see(s risk.Source) {
@@ -188,7 +196,15 @@ func (c *Cell) retain(p *pending) error {
 
 // save stores a checkpoint and lets go of what only it kept alive.
 func (c *Cell) save(p *pending) error {
-	defer c.saving.Store(false)
+	defer func() {
+		c.saving.Store(false)
+		if c.owed.Load() {
+			select {
+			case c.nudge <- struct{}{}:
+			default: // one is on its way
+			}
+		}
+	}()
 	expired, err := c.expired(risk.Time(c.watermark.Load()))
 	if err != nil {
 		return err

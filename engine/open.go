@@ -33,6 +33,7 @@ func Open(dir string, o Options) (*Cell, error) {
 		gathered: make(chan *Batch),
 		ordered:  make(chan *Batch, 1),
 		pending:  make(chan *pending, 1),
+		nudge:    make(chan struct{}, 1),
 		intakers: newPool(),
 		memory:   recent{accepted: map[risk.EventKey]*settled{}, answered: map[risk.EventKey]*risk.Answered{}},
 		progress: progress{offsets: map[string]map[int32]int64{}, at: time.Now(), filter: newFilter()},

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
@@ -187,5 +186,5 @@ func TestFeaturesOfAnErasedJournal(t *testing.T) {
 			different++
 		}
 	}
-	t.Log(fmt.Sprintf("%d of %d decisions read what was erased", different, sum.Decisions))
+	t.Logf("%d of %d decisions read what was erased", different, sum.Decisions)
 }

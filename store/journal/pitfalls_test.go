@@ -63,7 +63,7 @@ func TestPitfall1FullDiskMayBeRetried(t *testing.T) {
 		m := newMemFS()
 		l := mustOpen(t, "j", Options{fs: m, SegmentBytes: 8 << 10})
 		extend(t, l, rand.New(rand.NewPCG(1, 3)), 20)
-		before, rolled := l.Bytes(), l.Bytes()
+		before := l.Bytes()
 		m.setFault(enospc(op))
 		var err error
 		for err == nil {
@@ -79,7 +79,7 @@ func TestPitfall1FullDiskMayBeRetried(t *testing.T) {
 		m.setFault(nil)
 		extend(t, l, rand.New(rand.NewPCG(1, 4)), end+200)
 		wantAll(t, l, 1, end+200)
-		if rolled = l.Bytes(); rolled <= before {
+		if l.Bytes() <= before {
 			t.Errorf("%s: no roll after space came back", op)
 		}
 		if entries, _ := m.list("j"); len(entries) != len(l.segs)+1 {
@@ -400,7 +400,7 @@ func workload(m *memFS, rng *rand.Rand, rounds int) (acked, tried Position, err 
 	if err != nil {
 		return 0, 0, err
 	}
-	acked, tried = l.Durable(), l.End()
+	tried = l.End()
 	for i := range rounds {
 		b := batch(l.End()+1, 1+rng.IntN(15))
 		tried = max(tried, l.End()+Position(len(b.Records)))
@@ -599,13 +599,12 @@ func TestPitfall8DecompressionIsBounded(t *testing.T) {
 			src = z.EncodeAll(one, nil)
 		}
 		h.first, h.count, h.stored, h.flags = 1, 1, uint32(len(src)), codecZstd
-		var reason string
 		for range 5 { // warms the decoder up
-			_, reason = decode(&h, src)
+			_, _ = decode(&h, src)
 		}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, reason = decode(&h, src)
+		_, reason := decode(&h, src)
 		runtime.ReadMemStats(&after)
 		if got := after.TotalAlloc - before.TotalAlloc; reason == "" || got > 1<<20 {
 			t.Errorf("%s: reason %q, %d bytes allocated", name, reason, got)
