@@ -136,6 +136,11 @@ func listen(cfg *config.Config) (net.Listener, error) {
 // in flight is answered, what is durable is published and stored. ready is called
 // when a release is active.
 func (n *node) run(ctx context.Context, ready func()) error {
+	if n.stream != nil { // before anything is accepted: see Claim
+		if err := n.stream.Claim(ctx); err != nil {
+			return errors.Join(err, n.close())
+		}
+	}
 	cell, stopCell := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopCell()
 	walk := make(chan error, 1)

@@ -54,33 +54,87 @@ func (s *Stream) publish(ctx context.Context) error {
 // faultError is one of ours, not of the brokers: trying again does not help.
 type faultError struct{ error }
 
-// publishSession owns the transactional id until something fails.
-func (s *Stream) publishSession(ctx context.Context) error {
-	if err := s.ensure(ctx); err != nil {
+// Claim asks how far this cell's results are published, before anything new is
+// accepted, and gives ErrAhead when that is more than the journal holds: what came
+// in first would take the positions of what is missing, and hide it. Brokers that
+// cannot be reached soon are no error; Run asks again.
+func (s *Stream) Claim(ctx context.Context) (err error) {
+	if s.publishing.off {
+		return nil
+	}
+	const soon = 5 * time.Second
+	asking, cancel := context.WithTimeout(ctx, soon)
+	defer cancel()
+	if s.admin, err = s.client(); err != nil {
 		return err
+	}
+	defer s.admin.Close()
+	cl, _, err := s.claim(asking)
+	var own *faultError
+	switch {
+	case err == nil:
+		cl.Close()
+	case errors.Is(err, ErrAhead):
+		return err
+	case errors.As(err, &own):
+		return own.error
+	default:
+		s.log.Warn("kafka: cannot ask how far results are published; going on without", "err", err)
+	}
+	return nil
+}
+
+// claim takes the transactional id over and reads how far its last holder came.
+func (s *Stream) claim(ctx context.Context) (*kgo.Client, journal.Position, error) {
+	if err := s.ensure(ctx); err != nil {
+		return nil, 0, err
 	}
 	cl, err := s.client(
 		kgo.TransactionalID("sluice-"+s.opts.Cell),
 		kgo.TransactionTimeout(transactionTimeout),
 	)
 	if err != nil {
-		return &faultError{err}
+		return nil, 0, &faultError{err}
 	}
-	defer cl.Close()
+	at, err := s.readClaimed(ctx, cl)
+	if err != nil {
+		cl.Close()
+		return nil, 0, err
+	}
+	return cl, at, nil
+}
+
+func (s *Stream) readClaimed(ctx context.Context, cl *kgo.Client) (journal.Position, error) {
 	starting, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	// From here on no earlier producer can commit, and what it had open is over.
 	if _, _, err := cl.ProducerID(starting); err != nil {
-		return fmt.Errorf("producer id: %w", err)
+		return 0, fmt.Errorf("producer id: %w", err)
 	}
 	at, err := s.readPublished(ctx)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", PublishedTopic, err)
+		return 0, fmt.Errorf("read %s: %w", PublishedTopic, err)
 	}
-	if end := s.cell.Status().End; at > end {
-		return fmt.Errorf("%w: position %d of cell %s is published, the journal ends at %d: "+
+	// The first time, what counts is what the journal held when it was opened.
+	end := s.opened
+	if s.claimed {
+		end = s.cell.Status().End
+	}
+	if at > end {
+		return 0, fmt.Errorf("%w: position %d of cell %s is published, the journal ends at %d: "+
 			"entries are missing from the journal, or it belongs to another cell", ErrAhead, at, s.opts.Cell, end)
 	}
+	s.claimed = true
+	return at, nil
+}
+
+// publishSession owns the transactional id until something fails.
+func (s *Stream) publishSession(ctx context.Context) error {
+	cl, at, err := s.claim(ctx)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
 	s.publishing.good()
 	s.log.Info("kafka: publishing", "from", at+1)
 	p := &producer{Stream: s, cl: cl, written: at}

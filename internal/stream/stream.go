@@ -95,6 +95,9 @@ type Stream struct {
 	metrics *metrics
 	admin   *kgo.Client // metadata, offsets, new topics; while Run runs
 
+	opened  journal.Position // end of the journal before anything was accepted
+	claimed bool             // the publishing goroutine has held that against what is published
+
 	partitions map[partitionKey]*partition // the reading goroutine's, but for atomics
 	flight     flight
 	reading    health
@@ -107,8 +110,8 @@ type Stream struct {
 	retry                  func(attempt int) time.Duration
 }
 
-// New prepares a stream. It asks the cell for its offsets, so the cell must not
-// run yet; it connects to nothing.
+// New prepares a stream. It asks the cell for its offsets and its end, so the cell
+// must not run yet; it connects to nothing.
 func New(cell Decider, o Options) (*Stream, error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("stream: %w", err)
@@ -118,6 +121,7 @@ func New(cell Decider, o Options) (*Stream, error) {
 	}
 	s := &Stream{
 		cell: cell, opts: o, log: o.Log, metrics: newMetrics(o.Register),
+		opened:     cell.Status().End,
 		partitions: map[partitionKey]*partition{},
 		flight:     flight{idle: make(chan struct{}, 1)},
 		reading:    health{off: len(o.Sources) == 0},
