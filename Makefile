@@ -41,8 +41,8 @@ staticcheck: ## staticcheck; its first run builds it, about a minute
 	go run $(STATICCHECK) $(PKG)
 
 .PHONY: race
-race: ## all tests under the race detector
-	CGO_ENABLED=1 go test -race -timeout 10m $(TESTFLAGS) $(PKG)
+race: ## all tests under the race detector; the process tests in their short form
+	CGO_ENABLED=1 go test -race -short -timeout 10m $(TESTFLAGS) $(PKG)
 
 # A tool or database out of reach is said and does not fail the build; a finding
 # does. govulncheck ends with 3 when it found something, which `go run` prints.
