@@ -37,8 +37,11 @@ func TestMain(m *testing.M) {
 
 // torture is a number of rounds: few with every change, many on demand.
 func torture(few, many int) int {
-	if os.Getenv("SLUICE_TORTURE") != "" {
+	switch {
+	case os.Getenv("SLUICE_TORTURE") != "":
 		return many
+	case raced:
+		return (few + 7) / 8
 	}
 	return few
 }
