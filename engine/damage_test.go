@@ -160,7 +160,7 @@ func TestDamage(t *testing.T) {
 	t.Run("random", func(t *testing.T) {
 		random := seeded(t, 5)
 		verdicts := map[string]int{}
-		for range torture(60, 2000) {
+		for range torture(100, 2000) {
 			hurt := copyTree(t, dir)
 			d := inflict(t, random, hurt)
 			got := j.of(hurt)
