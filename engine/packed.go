@@ -35,7 +35,7 @@ type block struct {
 // add puts a body into the current block and gives its name. The body is copied.
 func (b *blocks) add(position journal.Position, body []byte) journal.Position {
 	if n := len(b.list); n == 0 || len(b.list[n-1].plain) >= blockBytes {
-		b.list = append(b.list, block{first: position})
+		b.list = append(b.list, block{first: position, plain: make([]byte, 0, blockBytes+blockBytes/8)})
 	}
 	last := &b.list[len(b.list)-1]
 	last.plain = binary.AppendUvarint(last.plain, uint64(position))

@@ -28,6 +28,11 @@ func TestPartsOfADataDirectory(t *testing.T) {
 	if first.status != 200 {
 		t.Fatal(first)
 	}
+	// Before the first checkpoint nothing but the journal knows of the journal.
+	await(t, "a checkpoint", func() bool {
+		text := string(s.get("/readyz").body)
+		return strings.Contains(text, " stored") && !strings.Contains(text, ", 0 stored")
+	})
 	s.kill()
 
 	away := filepath.Join(t.TempDir(), "away")
