@@ -67,6 +67,7 @@ type Item struct {
 	Arrival risk.Time     // offline: zero is the event's own time
 
 	record   risk.Record // backing of Entry.Event
+	recent   *settled    // durable and perhaps not stored, at enrich; nil: not there
 	known    *row        // found in the store at enrich; nil: not there
 	named    *row        // the same for the event that a label names
 	scenario *rules.Scenario
@@ -106,7 +107,7 @@ func (it *Item) release() {
 	it.Entry, it.Raw, it.Tenant, it.Source = risk.Entry{}, nil, "", risk.Source{}
 	it.Strict, it.Redact, it.Reply, it.Bundle = false, false, nil, nil
 	it.Arrival, it.Started = 0, time.Time{}
-	it.known, it.named, it.scenario, it.entry = nil, nil, nil, nil
+	it.recent, it.known, it.named, it.scenario, it.entry = nil, nil, nil, nil, nil
 	it.body, it.public, it.subject, it.action, it.err = nil, nil, "", 0, nil
 	it.record.Reset()
 	items.Put(it)

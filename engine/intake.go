@@ -80,6 +80,8 @@ func (c *Cell) enrich(_ *Batch, it *Item, _ *worker) {
 // lookUp finds what the store knows of the event and of the one it labels.
 func (c *Cell) lookUp(it *Item) {
 	rec := it.Entry.Event
+	// Memory first: what a checkpoint takes out of it in between is in the store.
+	it.recent, _ = c.memory.find(it.Key)
 	if it.known = nil; c.progress.filter.mayHold(it.Key) {
 		it.known, it.err = c.stored(it.Key)
 	}
@@ -155,7 +157,7 @@ func (c *Cell) settled(it *Item) bool {
 		return false
 	}
 	content, at := risk.Digest{}, risk.Time(0)
-	if m, ok := c.memory.find(it.Key); ok {
+	if m := it.recent; m != nil {
 		content, at = m.content, m.at
 	} else if it.known != nil && it.known.position != 0 {
 		content, at = it.known.content, it.known.at
