@@ -20,10 +20,11 @@ const (
 	Conflict                     // sent before with other content: nothing changed
 	Refused                      // no event at all
 	Control                      // an activation, an answered fallback, the genesis
+	Skipped                      // a source's record that its mapping leaves out: no entry
 )
 
 func (v Verdict) String() string {
-	return [...]string{"none", "decided", "observed", "duplicate", "conflict", "refused", "control"}[v]
+	return [...]string{"none", "decided", "observed", "duplicate", "conflict", "refused", "control", "skipped"}[v]
 }
 
 // Result is what a caller, a publisher or a page learns about one entry. It is
@@ -54,19 +55,24 @@ type Result struct {
 // Item is one entry on its way. One made with NewItem is used again as soon as it
 // is answered, so its maker must not touch it after it was submitted.
 type Item struct {
-	Entry   risk.Entry
-	Raw     []byte        // to decode at intake; nil when Entry is set already
-	Tenant  string        // of Raw
-	Source  risk.Source   // of Raw
-	Key     risk.EventKey // of an event
-	Strict  bool          // refuse at intake what would be warned of
-	Redact  bool          // the caller may not see evidence: make Public too
-	Reply   func(Result)  // called once, in position order, when durable; may be nil
-	Bundle  *Bundle       // of an activation made by this process; else from its blob
-	Started time.Time     // monotonic, for Took; set by Submit
-	Arrival risk.Time     // offline: zero is the event's own time
+	Entry  risk.Entry
+	Raw    []byte      // to decode at intake; nil when Entry is set already
+	Tenant string      // of Raw
+	Source risk.Source // of Raw
+	// Translate turns Raw into the canonical event, appended to dst, where the source
+	// has a form of its own; it must be safe for any goroutine. What it refuses is
+	// kept as refused; an error that wraps ErrSkip leaves no entry.
+	Translate func(dst []byte) ([]byte, error)
+	Key       risk.EventKey // of an event
+	Strict    bool          // refuse at intake what would be warned of
+	Redact    bool          // the caller may not see evidence: make Public too
+	Reply     func(Result)  // called once, in position order, when durable; may be nil
+	Bundle    *Bundle       // of an activation made by this process; else from its blob
+	Started   time.Time     // monotonic, for Took; set by Submit
+	Arrival   risk.Time     // offline: zero is the event's own time
 
 	record   risk.Record // backing of Entry.Event
+	canonic  []byte      // what Translate made of Raw
 	recent   *settled    // durable and perhaps not stored, at enrich; nil: not there
 	known    *row        // found in the store at enrich; nil: not there
 	named    *row        // the same for the event that a label names
@@ -105,10 +111,10 @@ func (it *Item) release() {
 		return
 	}
 	it.Entry, it.Raw, it.Tenant, it.Source = risk.Entry{}, nil, "", risk.Source{}
-	it.Strict, it.Redact, it.Reply, it.Bundle = false, false, nil, nil
+	it.Strict, it.Redact, it.Reply, it.Bundle, it.Translate = false, false, nil, nil, nil
 	it.Arrival, it.Started = 0, time.Time{}
 	it.recent, it.known, it.named, it.scenario, it.entry = nil, nil, nil, nil, nil
-	it.body, it.public, it.subject, it.action, it.err = nil, nil, "", 0, nil
+	it.body, it.public, it.subject, it.action, it.verdict, it.err = nil, nil, "", 0, 0, nil
 	it.record.Reset()
 	items.Put(it)
 }

@@ -23,7 +23,7 @@ type Options struct {
 	Tables  *enrich.Tables // look-ups of enrich; required
 	Decoder *risk.Decoder  // of raw events; required
 	Tenant  string         // of events that name none
-	Cell    string         // name in the genesis record; "cell-0" when empty
+	Cell    string         // name of the cell, fixed when its journal begins; "cell-0" when empty
 
 	BatchEvents      int           // most events in a batch, 512
 	Inflight         int           // most events that wait, 4096
@@ -70,15 +70,15 @@ type Cell struct {
 
 	bundle     atomic.Pointer[Bundle] // for readers outside the walk
 	watermark  atomic.Int64
-	dedup      atomic.Int64  // of the active release, nanoseconds
-	generation atomic.Uint64 // checkpoints stored
-	saving     atomic.Bool   // one is being stored
-	owed       atomic.Bool   // one was due meanwhile
-	nudge      chan struct{} // asks for a batch that may carry it
-	full       atomic.Bool   // the journal had no room for the batch at hand
-	currency   string        // the journal's base currency; of Begin's and Activate's goroutine
-	oversize   bool          // the journal is larger than RetainBytes, and that was said
-	progress   progress      // what the ordering goroutine knows beside the walk
+	dedup      atomic.Int64                 // of the active release, nanoseconds
+	generation atomic.Uint64                // checkpoints stored
+	saving     atomic.Bool                  // one is being stored
+	owed       atomic.Bool                  // one was due meanwhile
+	nudge      chan struct{}                // asks for a batch that may carry it
+	full       atomic.Bool                  // the journal had no room for the batch at hand
+	origin     atomic.Pointer[risk.Genesis] // nil before Begin
+	oversize   bool                         // the journal is larger than RetainBytes, and that was said
+	progress   progress                     // what the ordering goroutine knows beside the walk
 }
 
 // Run is the walk. It returns when ctx is done and everything accepted has been

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -344,5 +345,22 @@ func TestTheBaseCurrencyStays(t *testing.T) {
 	c = start(t, dir, options())
 	if _, err := c.Activate(t.Context(), euro, "test"); !errors.Is(err, engine.ErrCurrency) {
 		t.Errorf("Activate(EUR) after a restart = %v, want ErrCurrency", err)
+	}
+}
+
+func TestACellKeepsItsName(t *testing.T) {
+	dir := t.TempDir()
+	c := start(t, dir, options())
+	name := c.Journal()
+	c.close()
+	c = start(t, dir, options())
+	if got := c.Journal(); got != name || got == "" {
+		t.Errorf("Journal() = %q after a restart, want %q", got, name)
+	}
+	c.close()
+	o := options()
+	o.Cell = "other"
+	if _, err := engine.Open(dir, o); err == nil || !strings.Contains(err.Error(), "that of cell cell-0, not of other") {
+		t.Errorf("Open() under another cell name = %v", err)
 	}
 }

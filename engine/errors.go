@@ -14,6 +14,7 @@ var (
 	ErrClosed     = errors.New("engine: cell is closed")            // draining or failed
 	ErrNoRelease  = errors.New("engine: no release is active")      // before the first activation
 	ErrNotFound   = errors.New("engine: no decision under this id") // never made, or past its retention
+	ErrSkip       = errors.New("engine: not an event of ours")      // by Item.Translate
 	ErrCurrency   = errors.New("engine: base currency is fixed for the life of a journal")
 )
 

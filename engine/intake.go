@@ -13,12 +13,20 @@ import (
 )
 
 // Intake decodes bytes into the item's record: strictly, with card numbers
-// replaced and free text masked. The error is a *risk.DecodeError; nothing of a
-// refused event is kept but, for a source, that it was refused.
+// replaced and free text masked. The error is a *risk.DecodeError or what Translate
+// gave; nothing of a refused event is kept but, for a source, that it was refused.
 func (c *Cell) Intake(it *Item) error {
 	decoder := *c.opts.Decoder
 	decoder.Strict = it.Strict
-	if err := decoder.Decode(it.Raw, &it.record); err != nil {
+	raw := it.Raw
+	if it.Translate != nil {
+		var err error
+		if it.canonic, err = it.Translate(it.canonic[:0]); err != nil {
+			return err
+		}
+		raw = it.canonic
+	}
+	if err := decoder.Decode(raw, &it.record); err != nil {
 		return err
 	}
 	it.record.ObserveOnly = false
@@ -36,11 +44,17 @@ func (c *Cell) intake(_ *Batch, it *Item, _ *worker) {
 	if it.Raw == nil || it.Entry.Event != nil {
 		return
 	}
-	if err := c.Intake(it); err != nil {
+	if err := c.Intake(it); errors.Is(err, ErrSkip) {
+		it.verdict = Skipped
+	} else if err != nil {
+		reason := "unmapped"
+		if _, ok := errors.AsType[*risk.DecodeError](err); ok {
+			reason = "invalid_event"
+		}
 		it.Entry = risk.Entry{Refused: &risk.Refused{
 			Tenant: it.Tenant,
 			Source: it.Source,
-			Reason: "invalid_event",
+			Reason: reason,
 			Detail: err.Error(),
 			Digest: c.payloadDigest(it.Raw),
 			At:     risk.At(c.opts.Now()),
@@ -69,6 +83,9 @@ func conflict(rec *risk.Record) *risk.Refused {
 // event, or the one it labels, is known to the store. Then the entry is complete
 // and gets its journal form.
 func (c *Cell) enrich(_ *Batch, it *Item, _ *worker) {
+	if it.verdict == Skipped {
+		return
+	}
 	if rec := it.Entry.Event; rec != nil {
 		c.tables().Fill(rec)
 		c.lookUp(it)
@@ -152,6 +169,12 @@ func (c *Cell) settle(b *Batch) error {
 }
 
 func (c *Cell) settled(it *Item) bool {
+	if it.verdict == Skipped {
+		r := Result{Verdict: Skipped, Tenant: it.Tenant, Source: it.Source}
+		c.metrics.count(&r)
+		it.reply(r)
+		return true
+	}
 	rec := it.Entry.Event
 	if rec == nil {
 		return false

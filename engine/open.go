@@ -3,6 +3,8 @@ package engine
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -86,6 +88,9 @@ func (c *Cell) open(dir string) (err error) {
 	}
 	if err := c.catchUp(); err != nil {
 		return err
+	}
+	if origin := c.origin.Load(); origin != nil && origin.Cell != c.opts.Cell {
+		return fmt.Errorf("engine: the journal is that of cell %s, not of %s: a cell keeps its name, results are published under it", origin.Cell, c.opts.Cell)
 	}
 	c.feed.init(c.journal.End() + 1)
 	return nil
@@ -192,8 +197,11 @@ func (c *Cell) catchUp() error {
 	return nil
 }
 
+// publishBundle shows readers outside the walk what the journal has come to.
 func (c *Cell) publishBundle() {
-	c.currency = c.walk.origin.BaseCurrency
+	if origin := c.walk.origin; origin.Cell != "" {
+		c.origin.Store(&origin)
+	}
 	c.bundle.Store(c.walk.Bundle())
 	c.watermark.Store(int64(c.walk.watermark()))
 	if b := c.walk.Bundle(); b != nil {
@@ -218,6 +226,17 @@ func DecodeBatch(frame journal.Batch) (*Batch, error) {
 	return b, nil
 }
 
+// Journal names the journal: the digest of its genesis, empty before Begin. Two
+// journals of the same cell have different names.
+func (c *Cell) Journal() string {
+	origin := c.origin.Load()
+	if origin == nil {
+		return ""
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d", origin.Cell, origin.BaseCurrency, origin.Created))
+	return hex.EncodeToString(sum[:10])
+}
+
 // Begin starts a new journal: the genesis, which fixes the base currency, and the
 // first release. It does nothing to a journal that has begun. Begin and Activate
 // are for one goroutine.
@@ -229,7 +248,7 @@ func (c *Cell) Begin(ctx context.Context, b *Bundle, by string) error {
 	if _, err := c.do(ctx, &Item{Entry: risk.Entry{Genesis: &genesis}}); err != nil {
 		return err
 	}
-	c.currency = genesis.BaseCurrency
+	c.origin.Store(&genesis)
 	_, err := c.Activate(ctx, b, by)
 	return err
 }
@@ -237,8 +256,12 @@ func (c *Cell) Begin(ctx context.Context, b *Bundle, by string) error {
 // Activate makes a release the one that decides, from a position of its own on.
 // The release is stored before the journal names it.
 func (c *Cell) Activate(ctx context.Context, b *Bundle, by string) (journal.Position, error) {
-	if c.currency != b.Rules.BaseCurrency {
-		return 0, fmt.Errorf("%w: journal %s, release %s", ErrCurrency, c.currency, b.Rules.BaseCurrency)
+	origin := c.origin.Load()
+	if origin == nil {
+		return 0, errors.New("engine: the journal has not begun")
+	}
+	if origin.BaseCurrency != b.Rules.BaseCurrency {
+		return 0, fmt.Errorf("%w: journal %s, release %s", ErrCurrency, origin.BaseCurrency, b.Rules.BaseCurrency)
 	}
 	if err := c.blobs.Put(b); err != nil {
 		return 0, fmt.Errorf("engine: store release %.12s: %w", b.SHA256, err)

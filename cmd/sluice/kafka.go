@@ -18,16 +18,13 @@ func newStream(cfg *config.Config, cell *engine.Cell, log *slog.Logger, r promet
 	if err != nil {
 		return nil, err
 	}
-	o := stream.Options{Cell: cellName, Brokers: cfg.Kafka.Brokers, Client: client, Log: log, Register: r,
+	o := stream.Options{Cell: cfg.Cell, Brokers: cfg.Kafka.Brokers, Client: client, Log: log, Register: r,
 		Decisions: cfg.Outputs.Decisions, Alerts: cfg.Outputs.Alerts, DeadLetter: cfg.Outputs.DeadLetter}
 	for _, s := range cfg.Sources {
 		o.Sources = append(o.Sources, stream.Source{Topic: s.Topic, Tenant: s.Tenant})
 	}
 	return stream.New(cell, o)
 }
-
-// cellName is the one cell of a standalone process.
-const cellName = "cell-0"
 
 func clientOptions(k config.Kafka) (opts []kgo.Opt, err error) {
 	if k.TLS.CAFile != "" {

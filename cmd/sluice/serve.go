@@ -90,7 +90,7 @@ func open(cfg *config.Config, keys *auth.Keys, log *slog.Logger, now func() time
 		return n, err
 	}
 	n.cell, err = engine.Open(cfg.DataDir, engine.Options{
-		Tables: tables, Decoder: decoder, Tenant: cfg.Tenant,
+		Tables: tables, Decoder: decoder, Tenant: cfg.Tenant, Cell: cfg.Cell,
 		BatchEvents: cfg.Limits.BatchEvents, Inflight: cfg.Limits.InFlight,
 		CheckpointEvery: cfg.Checkpoint.Every, CheckpointEvents: cfg.Checkpoint.Events,
 		RetainDecisions: cfg.Decisions.Retain, RetainJournal: cfg.Journal.Retain, RetainBytes: int64(cfg.Journal.RetainBytes),

@@ -37,6 +37,7 @@ type Config struct {
 	TLS           TLS        `key:"tls"`
 	KeysFile      string     `key:"keys_file" derive:"keys.yaml" help:"API keys; empty: keys.yaml in data_dir"`
 	Rulesets      string     `key:"rulesets" default:"./rulesets/payments" check:"path" help:"directory of the ruleset"`
+	Cell          string     `key:"cell" default:"cell-0" check:"name" help:"name of this engine among those on the same brokers; fixed when its journal begins"`
 	Tenant        string     `key:"tenant" default:"default" check:"name" help:"tenant of events that get none from key or source"`
 	Kafka         Kafka      `key:"kafka"`
 	Sources       []Source   `key:"sources" help:"topics that are read, as YAML: [{topic: payments, format: json, tenant: default}]"`

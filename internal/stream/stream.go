@@ -23,9 +23,14 @@ import (
 // published. It must be compacted.
 const PublishedTopic = "sluice.published"
 
-// Source is a topic that is read; its values are canonical events. CloudEvents
-// attributes in headers are not needed and not read.
-type Source struct{ Topic, Tenant string }
+// Source is a topic that is read.
+type Source struct {
+	Topic, Tenant string
+	// Translate makes the canonical event of a record and appends it to dst; nil:
+	// values are canonical events. It is called by any goroutine. An error that
+	// wraps engine.ErrSkip leaves the record out, any other makes a dead letter.
+	Translate func(dst []byte, r *kgo.Record) ([]byte, error)
+}
 
 // Options say where the brokers are and which topics are read and written.
 type Options struct {
