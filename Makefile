@@ -72,6 +72,20 @@ microbench: ## the packages' own benchmarks; make microbench BENCH=Decide PKG=./
 torture: ## the long tests: crash, power cut, corruption; up to two hours
 	SLUICE_TORTURE=1 go test -count 1 -timeout 2h $(TESTFLAGS) $(PKG)
 
+# A real Apache Kafka: jars from Maven Central, run by the tests on loopback.
+KAFKA := $(CURDIR)/.cache/kafka
+KAFKA_TEST := SLUICE_TEST_KAFKA='$(KAFKA)/lib' nice go test -count 1 -p 1
+
+$(KAFKA)/fetched: internal/kafkatest/pom.xml
+	@command -v java >/dev/null && command -v mvn >/dev/null || { echo "needs Java 17 or later and Maven"; exit 1; }
+	rm -rf '$(KAFKA)'
+	mvn -q -B -ntp -f $< dependency:copy-dependencies -DoutputDirectory='$(KAFKA)/lib' -DincludeScope=runtime
+	touch $@
+
+.PHONY: test-kafka
+test-kafka: $(KAFKA)/fetched ## tests against a real Apache Kafka: needs Java 17 and Maven, about 8 minutes
+	$(KAFKA_TEST) -timeout 20m -run '^TestKafka' $(or $(TESTFLAGS),-v) ./internal/kafkatest ./cmd/sluice
+
 .PHONY: clean
 clean: ## remove what build made
 	rm -rf bin dist
