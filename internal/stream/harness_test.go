@@ -162,7 +162,7 @@ type running struct {
 }
 
 func options(c *kfake.Cluster) Options {
-	return Options{Cell: "cell-0", Brokers: c.ListenAddrs(), Sources: []Source{{"payments", "default"}},
+	return Options{Cell: "cell-0", Brokers: c.ListenAddrs(), Sources: []Source{{Topic: "payments", Tenant: "default"}},
 		Decisions: "decisions", Alerts: "alerts", DeadLetter: "dead-letter"}
 }
 

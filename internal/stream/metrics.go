@@ -6,6 +6,7 @@ type metrics struct {
 	lag       *prometheus.GaugeVec
 	consumed  *prometheus.CounterVec
 	lost      *prometheus.CounterVec
+	held      prometheus.Counter
 	published *prometheus.CounterVec
 	position  prometheus.Gauge
 	failures  prometheus.Counter
@@ -19,6 +20,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Records given to the cell, by topic."}, []string{"topic"}),
 		lost: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_kafka_source_gaps_total",
 			Help: "Times that a source partition no longer had the offset to go on at, by topic."}, []string{"topic"}),
+		held: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_kafka_merge_wait_seconds_total",
+			Help: "Time for which records were at hand and waited for a slower partition."}),
 		published: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_kafka_published_records_total",
 			Help: "Records in committed transactions, by topic."}, []string{"topic"}),
 		position: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_kafka_published_position",
@@ -27,7 +30,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Attempts to connect or to publish that failed and were made again."}),
 	}
 	if r != nil {
-		r.MustRegister(m.lag, m.consumed, m.lost, m.published, m.position, m.failures)
+		r.MustRegister(m.lag, m.consumed, m.lost, m.held, m.published, m.position, m.failures)
 	}
 	return m
 }

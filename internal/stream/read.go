@@ -28,6 +28,7 @@ type partition struct {
 	Source
 	id   int32
 	next atomic.Int64 // the offset to take next; below zero: the first there is
+	end  atomic.Int64 // committed records end here, as far as is known
 }
 
 func (s *Stream) partition(src Source, id int32) *partition {
@@ -76,6 +77,7 @@ func (s *Stream) readPartitions(ctx context.Context) error {
 		return err
 	}
 	starts := map[string]map[int32]kgo.Offset{}
+	var lanes []*lane
 	for _, src := range s.opts.Sources {
 		t := found[src.Topic]
 		if t == nil {
@@ -86,8 +88,10 @@ func (s *Stream) readPartitions(ctx context.Context) error {
 			p := s.partition(src, id)
 			s.begin(p, held)
 			starts[src.Topic][id] = kgo.NewOffset().At(p.next.Load())
+			lanes = append(lanes, &lane{partition: p, active: time.Now()})
 		}
 	}
+	slices.SortFunc(lanes, func(a, b *lane) int { return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.id, b.id)) })
 	s.measure(found)
 
 	var watcher sync.WaitGroup
@@ -103,24 +107,96 @@ func (s *Stream) readPartitions(ctx context.Context) error {
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // they too move the offset, and count for the lag
+		kgo.FetchMaxWait(fetchPatience),
 	)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
 	s.flight.onRefusal(func() { cancel(errRefused) })
-	for {
-		fetches := cl.PollRecords(ctx, 512)
+	return s.handIn(ctx, cl, newMerge(s.opts.MaxSkew, lanes))
+}
+
+// handIn gives the cell the records, merged, until ctx is done or something is wrong with a
+// partition. What was fetched and not handed in is then fetched again.
+func (s *Stream) handIn(ctx context.Context, cl *kgo.Client, m *merge) error {
+	const (
+		mostOfRun  = 512 // records of one partition before the others are looked at
+		mostOfPoll = 4096
+		seldom     = 64 // runs between looks at empty partitions while there is work
+	)
+	fetch := func(ctx context.Context) error { // nil: only what is there
+		err := s.sort(m, cl.PollRecords(ctx, mostOfPoll))
+		if pause, resume := m.fill(); pause != nil || resume != nil {
+			cl.PauseFetchPartitions(pause)
+			cl.ResumeFetchPartitions(resume)
+		}
+		return err
+	}
+	for runs := 0; ; runs++ {
+		now := time.Now()
+		from, until, wait := m.ready(now)
+		var err error
+		switch {
+		case from == nil:
+			err = s.await(ctx, wait, fetch)
+			for _, l := range m.stalled(time.Now()) {
+				s.log.Error("kafka: a partition holds records and gives none; the others go on without it",
+					"topic", l.Topic, "partition", l.id, "next", l.next.Load(), "end", l.end.Load())
+			}
+		case runs%seldom == 0:
+			err = fetch(nil)
+			fallthrough
+		default:
+			for n := 0; err == nil && ctx.Err() == nil && n < mostOfRun && len(from.queue) > 0 && from.head() <= until; n++ {
+				if err = s.submit(ctx, letter{partition: from.partition, record: from.queue[0]}); err == nil {
+					from.take(now)
+					s.metrics.consumed.WithLabelValues(from.Topic).Inc()
+				}
+			}
+		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := s.take(ctx, fetches); err != nil {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
+		if err != nil {
 			return err
 		}
 	}
+}
+
+// await blocks until something is fetched, or for as long as the merge waits for
+// the partition that keeps the others back.
+func (s *Stream) await(ctx context.Context, wait time.Duration, fetch func(context.Context) error) error {
+	if wait == 0 {
+		return fetch(ctx)
+	}
+	began := time.Now()
+	defer func() { s.metrics.held.Add(time.Since(began).Seconds()) }()
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	return fetch(waiting)
+}
+
+// sort puts what was fetched to the partitions it is of.
+func (s *Stream) sort(m *merge, fetches kgo.Fetches) error {
+	var errs []error
+	now := time.Now()
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		i := slices.IndexFunc(m.lanes, func(l *lane) bool { return l.id == f.Partition && l.Topic == f.Topic })
+		if i < 0 { // of the client as a whole
+			if !errors.Is(f.Err, context.DeadlineExceeded) { // the wait was over
+				errs = append(errs, f.Err)
+			}
+			return
+		}
+		l := m.lanes[i]
+		l.end.Store(max(l.end.Load(), f.LastStableOffset))
+		l.add(f.Records, now)
+		if f.Err != nil {
+			errs = append(errs, s.fault(l.partition, f.Err))
+		}
+	})
+	return errors.Join(errs...)
 }
 
 // begin settles where a partition is read from. What is no longer there cannot be
@@ -140,38 +216,11 @@ func (s *Stream) begin(p *partition, held span) {
 			"topic", p.Topic, "partition", p.id, "wanted", next, "end", held.end, "oldest", held.first)
 		s.metrics.lost.WithLabelValues(p.Topic).Inc()
 	default:
+		p.end.Store(held.end)
 		return
 	}
 	p.next.Store(held.first)
-}
-
-// take hands records in, in the order in which they came.
-func (s *Stream) take(ctx context.Context, fetches kgo.Fetches) error {
-	var errs []error
-	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
-		p := s.partitions[partitionKey{f.Topic, f.Partition}]
-		if p == nil { // an error of the client as a whole
-			errs = append(errs, f.Err)
-			return
-		}
-		for _, r := range f.Records {
-			if ctx.Err() != nil || len(errs) > 0 {
-				return
-			}
-			if !r.Attrs.IsControl() {
-				if err := s.submit(ctx, letter{partition: p, value: r.Value, offset: r.Offset}); err != nil {
-					errs = append(errs, err)
-					return
-				}
-				s.metrics.consumed.WithLabelValues(p.Topic).Inc()
-			}
-			p.next.Store(r.Offset + 1)
-		}
-		if f.Err != nil {
-			errs = append(errs, s.fault(p, f.Err))
-		}
-	})
-	return errors.Join(errs...)
+	p.end.Store(held.end)
 }
 
 // fault notes what a failed fetch says about the partition. Whatever it was, the
@@ -252,8 +301,7 @@ func (s *Stream) measure(found map[string]*extent) {
 // letter is a record on its way to the cell.
 type letter struct {
 	*partition
-	value  []byte
-	offset int64
+	record *kgo.Record
 	turn   uint64 // order of hand-in
 }
 
@@ -307,8 +355,7 @@ func (f *flight) wait(ctx context.Context) error {
 	}
 }
 
-// submit hands one record in and waits while the cell is full. A record without a
-// value is one that is no event, not one that is decoded already.
+// submit hands one record in and waits while the cell is full.
 func (s *Stream) submit(ctx context.Context, l letter) error {
 	f := &s.flight
 	f.mu.Lock()
@@ -318,17 +365,28 @@ func (s *Stream) submit(ctx context.Context, l letter) error {
 		l.turn = f.turn
 	}
 	f.mu.Unlock()
-	if l.value == nil {
-		l.value = []byte{}
-	}
-	it := engine.NewItem(l.value, l.Tenant)
-	it.Source = risk.Source{Topic: l.Topic, Partition: l.id, Offset: l.offset}
+	it := l.item(l.record)
 	it.Reply = func(r engine.Result) { f.answered(l, r.Err) }
 	err := s.cell.SubmitWait(ctx, it)
 	if err != nil {
 		f.answered(l, nil)
 	}
 	return err
+}
+
+// item makes the entry of a record. One without a value is no event, and not one
+// that is decoded already.
+func (src Source) item(r *kgo.Record) *engine.Item {
+	value := r.Value
+	if value == nil {
+		value = []byte{}
+	}
+	it := engine.NewItem(value, src.Tenant)
+	it.Source = risk.Source{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
+	if src.Translate != nil {
+		it.Translate = func(dst []byte) ([]byte, error) { return src.Translate(dst, r) }
+	}
+	return it
 }
 
 // again hands in what the cell gave back, in order and before anything newer.

@@ -42,6 +42,9 @@ type Options struct {
 	// one partition and the brokers' defaults.
 	Decisions, Alerts, DeadLetter string
 
+	// MaxSkew is how far in time a partition may be read ahead of one that is empty;
+	// see merge. 0: partitions are not merged.
+	MaxSkew  time.Duration
 	MaxLag   int64 // records behind which Check says no; 0: any number
 	Log      *slog.Logger
 	Register prometheus.Registerer

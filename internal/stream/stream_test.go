@@ -243,7 +243,7 @@ func TestBrokersAwayAtTheStart(t *testing.T) {
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
 	f := newFake(20)
-	o := Options{Cell: "cell-0", Brokers: []string{l.Addr().String()}, Sources: []Source{{"payments", "default"}}, Decisions: "decisions"}
+	o := Options{Cell: "cell-0", Brokers: []string{l.Addr().String()}, Sources: []Source{{Topic: "payments", Tenant: "default"}}, Decisions: "decisions"}
 	r := prepare(t, f, o)
 	r.patience = 100 * time.Millisecond
 	if ok, detail := r.Check(); ok || !strings.Contains(detail, "not connected yet") {
@@ -429,7 +429,7 @@ func TestAClosedCellEndsRun(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	_, err := New(newFake(0), Options{Sources: []Source{{"a", "t"}, {"", ""}}, Decisions: "a", Alerts: "x", DeadLetter: "x"})
+	_, err := New(newFake(0), Options{Sources: []Source{{Topic: "a", Tenant: "t"}, {}}, Decisions: "a", Alerts: "x", DeadLetter: "x"})
 	for _, want := range []string{"no cell name", "no brokers", `source 2 (topic "", tenant "")`,
 		`topic "a" of decisions is already that of a source`, `topic "x" of dead letters is already that of alerts`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
