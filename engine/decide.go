@@ -47,6 +47,7 @@ func (w *Walk) decide(b *Batch, it *Item, s *worker) {
 		d.Hold = risk.Hold{ID: it.Key.HoldID(), Expires: rec.Arrival.Add(sc.Holds.For)}
 	}
 	w.metrics.fired(it, s.outcome.Fired)
+	w.metrics.scored(it, sc.Name, score)
 	it.body = d.AppendBody(make([]byte, 0, 2048), true)
 	it.bodySum = sha256.Sum256(it.body)
 	if it.Redact {

@@ -21,12 +21,18 @@ type Metrics struct {
 	checkpoints prometheus.Histogram
 	journal     prometheus.Gauge
 	degraded    *prometheus.CounterVec
+	features    prometheus.Histogram
+	scores      *prometheus.HistogramVec
+	live        bool // registered: someone reads them
 }
+
+// modeLive is the mode of a decision that answers its caller, which all do.
+const modeLive = "live"
 
 func newMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_decisions_total",
-			Help: "Decisions by scenario and action."}, []string{"scenario", "action"}),
+			Help: "Decisions by scenario, action and mode; mode is live, of answers that count."}, []string{"scenario", "action", "mode"}),
 		entries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_entries_total",
 			Help: "Entries by what became of them."}, []string{"verdict"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_decision_duration_seconds",
@@ -45,9 +51,15 @@ func newMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Bytes of the journal that is kept."}),
 		degraded: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_degraded_total",
 			Help: "Answers that were a fallback, by cause."}, []string{"cause"}),
+		features: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_feature_duration_seconds",
+			Help: "Observing an event and reading its feature values, serially: the mean of a batch.", Buckets: prometheus.ExponentialBuckets(1e-6, 2, 14)}),
+		scores: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_model_score",
+			Help: "Score of decisions, 0 to 1, that the scenario's bands compare.", Buckets: prometheus.LinearBuckets(0.05, 0.05, 20)}, []string{"scenario"}),
+		live: r != nil,
 	}
 	if r != nil {
-		r.MustRegister(m.decisions, m.entries, m.duration, m.batches, m.labels, m.hits, m.faults, m.checkpoints, m.journal, m.degraded)
+		r.MustRegister(m.decisions, m.entries, m.duration, m.batches, m.labels, m.hits, m.faults, m.checkpoints, m.journal, m.degraded,
+			m.features, m.scores)
 	}
 	return m
 }
@@ -62,7 +74,7 @@ func (m *Metrics) orNone() *Metrics {
 func (m *Metrics) count(r *Result) {
 	m.entries.WithLabelValues(r.Verdict.String()).Inc()
 	if r.Verdict == Decided {
-		m.decisions.WithLabelValues(r.Scenario, r.Action.String()).Inc()
+		m.decisions.WithLabelValues(r.Scenario, r.Action.String(), modeLive).Inc()
 		m.duration.WithLabelValues(r.Scenario).Observe(r.Took.Seconds())
 	}
 }
@@ -81,6 +93,39 @@ func (m *Metrics) fired(it *Item, fired []risk.Fired) {
 			m.faults.WithLabelValues(f.ID, kind).Inc()
 		}
 	}
+}
+
+// scored keeps how scores are spread. A scenario without a scorer has none.
+func (m *Metrics) scored(it *Item, scenario string, score risk.Number) {
+	if score.Set && !it.Started.IsZero() {
+		m.scores.WithLabelValues(scenario).Observe(score.Value)
+	}
+}
+
+// beginFeatures and endFeatures stand around the features step: two looks at the
+// clock a batch, and none where nobody reads them or nobody waits.
+func (m *Metrics) beginFeatures(b *Batch) (since time.Time) {
+	if m.live && len(b.Items) > 0 && !b.Items[0].Started.IsZero() {
+		since = time.Now()
+	}
+	return since
+}
+
+func (m *Metrics) endFeatures(b *Batch, since time.Time) {
+	if !since.IsZero() {
+		m.features.Observe(time.Since(since).Seconds() / float64(len(b.Items)))
+	}
+}
+
+// register adds what is read from the cell whenever it is asked for.
+func (c *Cell) register(r prometheus.Registerer) {
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	r.MustRegister(
+		gauge("sluice_journal_durable_position", "Position up to which the journal is durable.", func() float64 { return float64(c.journal.Durable()) }),
+		gauge("sluice_waiting_entries", "Entries handed in that no batch has taken yet.", func() float64 { return float64(len(c.waiting)) }),
+		gauge("sluice_waiting_entries_limit", "Entries that may wait; beyond, callers are told to come back.", func() float64 { return float64(cap(c.waiting)) }))
 }
 
 func (m *Metrics) batch(b *Batch) {

@@ -93,6 +93,9 @@ func (c *Cell) open(dir string) (err error) {
 		return fmt.Errorf("engine: the journal is that of cell %s, not of %s: a cell keeps its name, results are published under it", origin.Cell, c.opts.Cell)
 	}
 	c.feed.init(c.journal.End() + 1)
+	if c.opts.Register != nil {
+		c.register(c.opts.Register)
+	}
 	return nil
 }
 

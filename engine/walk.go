@@ -11,8 +11,8 @@ import (
 )
 
 // Walk is the part of the engine that is a function of the journal: entries at
-// consecutive positions in, decisions out. It has no clock and does no I/O but to
-// load an activated release. One goroutine calls Apply.
+// consecutive positions in, decisions out. It reads no clock but to measure,
+// and does no I/O but to load an activated release. One goroutine calls Apply.
 type Walk struct {
 	bundle   *Bundle
 	state    *features.State
@@ -59,7 +59,9 @@ func (w *Walk) Apply(b *Batch) error {
 		return ErrNoRelease
 	}
 	w.workers.each(b, w.prepare)
+	since := w.metrics.beginFeatures(b)
 	w.features(b)
+	w.metrics.endFeatures(b, since)
 	w.workers.each(b, w.decide)
 	w.conclude(b)
 	w.next += journal.Position(len(b.Items))

@@ -35,14 +35,15 @@ type releases struct {
 
 	mu    sync.Mutex
 	state api.Release
-	seen  diag.Files // the directory as it was last judged
+	seen  diag.Files           // the directory as it was last judged
+	dated map[string]time.Time // when a list's file was last written, by list
 }
 
 func newReleases(dir string, cell *engine.Cell, tables *enrich.Tables, log *slog.Logger, r prometheus.Registerer) *releases {
 	w := &releases{dir: dir, cell: cell, tables: tables, log: log,
 		loaded: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_ruleset_last_load_successful",
 			Help: "1 when the ruleset directory's present content is the active release, 0 when it is broken."})}
-	r.MustRegister(w.loaded)
+	r.MustRegister(w.loaded, releaseMetrics{w})
 	return w
 }
 

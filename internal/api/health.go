@@ -39,26 +39,33 @@ type state struct {
 
 // ready answers GET /readyz: 200 when every check is ok that answering needs, else 503.
 func (c *call) ready() {
-	s := c.server
+	r, status := c.server.readiness(c.started), 200
+	if !r.Ready {
+		status = 503
+	}
+	c.sendJSON(status, r)
+}
+
+func (s *Server) readiness(now time.Time) readiness {
 	cell := s.cell.Status()
 	checks := map[string]state{
 		"release": said(cell.Release != "", "release "+short(cell.Release)+" decides", "no release is active"),
 		"storage": said(cell.ReadOnly == "", "events are taken", cell.ReadOnly),
 		"serving": said(!s.draining.Load(), "connections are taken", "the server is stopping"),
 	}
-	ok, detail := s.flow.moves(cell.End, cell.Durable, c.started)
+	ok, detail := s.flow.moves(cell.End, cell.Durable, now)
 	checks["journal"] = state{OK: ok, Detail: detail}
 	for _, check := range s.opts.Checks {
 		ok, detail := check.Ask()
 		checks[check.Name] = state{ok, detail, check.Told}
 	}
-	r, status := readiness{Ready: true, Checks: checks}, 200
+	r := readiness{Ready: true, Checks: checks}
 	for _, check := range checks {
 		if !check.OK && !check.told {
-			r.Ready, status = false, 503
+			r.Ready = false
 		}
 	}
-	c.sendJSON(status, r)
+	return r
 }
 
 func said(ok bool, yes, no string) state {

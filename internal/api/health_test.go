@@ -91,7 +91,8 @@ func TestJournalFlow(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	c := newClient(t, newFake(), Options{Register: registry, Gatherer: registry})
+	c := newClient(t, newFake(), Options{Register: registry, Gatherer: registry,
+		Checks: []Check{{Name: "rates", Ask: func() (bool, string) { return false, "too old" }}}})
 	c.do("POST", decisions, payment("pay_1", "5.00")).status(200)
 	c.do("POST", decisions, payment("pay_1", "5.00")).status(200)
 	c.do("POST", decisions, payment("pay_1", "6.00")).status(409)
@@ -103,6 +104,7 @@ func TestMetrics(t *testing.T) {
 		`sluice_http_requests_total{code="404",route="other"} 1`,
 		`sluice_http_request_duration_seconds_count{route="/v1/decisions"} 3`,
 		`sluice_http_replayed_total 1`,
+		"sluice_ready 0", `sluice_check_ok{check="rates"} 0`, `sluice_check_ok{check="storage"} 1`,
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s in\n%s", want, body)

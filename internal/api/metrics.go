@@ -33,6 +33,25 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
+// readyMetrics tell what /readyz tells, for those who only see metrics.
+type readyMetrics struct{ server *Server }
+
+var (
+	readyDesc = prometheus.NewDesc("sluice_ready", "1 when /readyz answers 200, else 0.", nil, nil)
+	checkDesc = prometheus.NewDesc("sluice_check_ok", "1 when a check of /readyz is ok, else 0.", []string{"check"}, nil)
+)
+
+func (m readyMetrics) Describe(to chan<- *prometheus.Desc) { to <- readyDesc; to <- checkDesc }
+
+func (m readyMetrics) Collect(to chan<- prometheus.Metric) {
+	one := map[bool]float64{true: 1}
+	r := m.server.readiness(time.Now())
+	to <- prometheus.MustNewConstMetric(readyDesc, prometheus.GaugeValue, one[r.Ready])
+	for name, check := range r.Checks {
+		to <- prometheus.MustNewConstMetric(checkDesc, prometheus.GaugeValue, one[check.OK], name)
+	}
+}
+
 // counts are the metrics of one route, found beforehand.
 type counts struct {
 	metrics  *metrics

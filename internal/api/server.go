@@ -112,6 +112,9 @@ func newServer(cell decider, o Options) (*Server, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.metrics = newMetrics(o.Register)
+	if o.Register != nil {
+		o.Register.MustRegister(readyMetrics{s})
+	}
 	s.hub = newHub(cell, o.Release, s.log)
 	routes := s.routes()
 	var err error
