@@ -98,6 +98,36 @@ func TestPublishedBeyondTheJournal(t *testing.T) {
 	}
 }
 
+// A second engine of the same name is refused, and the first one goes on.
+func TestASecondEngineOfTheSameName(t *testing.T) {
+	b := newBroker(t)
+	first := newServer(t, b.config()...)
+	first.start()
+	if a := first.post("/v1/decisions", payment("p1", "20.00"), patient...); a.status != 200 {
+		t.Fatal(a)
+	}
+	await(t, "all published", func() bool { return strings.Contains(string(first.get("/readyz").body), "published 3 of 3") })
+	second := newServer(t, b.config()...)
+	second.launch()
+	await(t, "the end of the second engine", func() bool {
+		select {
+		case <-second.ended:
+			return true
+		default:
+			return false
+		}
+	})
+	second.cmd = nil
+	if log := second.logged(); !strings.Contains(log, "position 3 of cell cell-0 is published from journal ") {
+		t.Errorf("the second engine ended without saying why:\n%s", log)
+	}
+	if a := first.post("/v1/decisions", payment("p2", "20.00"), patient...); a.status != 200 {
+		t.Error(a)
+	}
+	await(t, "the first to go on", func() bool { return strings.Contains(string(first.get("/readyz").body), "published 4 of 4") })
+	first.stop()
+}
+
 // Brokers that are away keep nobody from being answered.
 func TestBrokersAway(t *testing.T) {
 	s := newServer(t, "kafka.brokers=127.0.0.1:1", "sources=[{topic: payments}]")

@@ -13,14 +13,13 @@
 //
 // [Stream.Run] owns all goroutines and returns when they have ended. One of them
 // reads, one follows the journal and makes records, one commits them. A record
-// waits in its partition while the cell is full: nothing is buffered beyond one
-// fetch.
+// waits in its partition while the cell is full or another partition is behind:
+// what is buffered is bounded.
 //
-// Records of several partitions go in as they are fetched. Merging them by
-// timestamp, so that a backlog keeps the order of event times among partitions,
-// is not done yet: until then one partition a topic keeps that order. A process
-// with the same cell name on another journal whose end lies beyond the published
-// position is not told apart from the right one.
+// Records of several partitions are merged by timestamp (see merge.go), so that a
+// backlog is judged in the order in which it happened. The published position also
+// names the journal and the entry it came from: an engine with the same cell name
+// and another journal is refused before it fences anybody off.
 //
 // The transactions rely on the producer's epoch being checked with each of them,
 // which brokers do from version 4.0 on (KIP-890). Older ones, from 2.5 on, work

@@ -6,6 +6,7 @@ import "errors"
 var (
 	ErrFenced = errors.New("stream: another process publishes for this cell")
 	ErrAhead  = errors.New("stream: more was published than the journal holds")
+	ErrTaken  = errors.New("stream: the cell publishes from another journal")
 )
 
 // Reasons to look at the partitions again.

@@ -88,7 +88,7 @@ func committed(t testing.TB, c *kfake.Cluster, topic string) []*kgo.Record {
 	t.Helper()
 	s := &Stream{admin: client(t, c), patience: bound, opts: Options{Cell: "reader"}}
 	defer s.admin.Close()
-	found, _, err := s.survey(t.Context(), topic)
+	found, _, err := s.survey(t.Context(), all, topic)
 	if err != nil || found[topic] == nil {
 		t.Fatalf("topic %s: %v", topic, err)
 	}
@@ -223,6 +223,7 @@ func (r *running) failures() float64 { return value(r.metrics.failures) }
 
 // fake is a cell that decides nothing: its results are given.
 type fake struct {
+	journal string
 	mu      sync.Mutex
 	results []engine.Result
 	changed chan struct{}
@@ -233,7 +234,7 @@ type fake struct {
 }
 
 func newFake(n int) *fake {
-	f := &fake{changed: make(chan struct{})}
+	f := &fake{journal: "j1", changed: make(chan struct{})}
 	f.add(n)
 	return f
 }
@@ -292,6 +293,17 @@ func (f *fake) Follow(ctx context.Context, from journal.Position, each func([]en
 			return ctx.Err()
 		}
 	}
+}
+
+func (f *fake) Journal() string { return f.journal }
+
+func (f *fake) At(p journal.Position) (engine.Result, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p == 0 || int(p) > len(f.results) {
+		return engine.Result{}, journal.ErrBeyond
+	}
+	return f.results[p-1], nil
 }
 
 func (f *fake) SubmitWait(ctx context.Context, it *engine.Item) error {

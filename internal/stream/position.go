@@ -8,49 +8,49 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/sluice-risk/sluice/store/journal"
 )
 
-// readPublished gives the position up to which this cell's results are published,
-// 0 when there is none. It reads to the very end of the topic, committed records
-// only. The end of what is committed now would not do: another cell's open
-// transaction before our last record would hide it.
-func (s *Stream) readPublished(ctx context.Context) (journal.Position, error) {
+// readPublished gives how far this cell's results are published, position 0 when
+// nothing is. To be sure, it reads to the very end of the topic, committed records
+// only: another cell's open transaction before our last record would hide it from
+// who reads up to what is stable now.
+func (s *Stream) readPublished(ctx context.Context, upTo isolation) (*published, error) {
 	// An open transaction of another cell lasts no longer than this.
 	ctx, cancel := context.WithTimeout(ctx, transactionTimeout+s.patience)
 	defer cancel()
-	found, _, err := s.survey(ctx, PublishedTopic)
+	found, _, err := s.survey(ctx, upTo, PublishedTopic)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	topic := found[PublishedTopic]
 	if topic == nil {
-		return 0, kerr.UnknownTopicOrPartition
+		return nil, kerr.UnknownTopicOrPartition
 	}
-	var last journal.Position
+	last := &published{Cell: s.opts.Cell}
 	for id, held := range topic.partitions {
-		var here journal.Position // as compaction has it: the last record counts
+		here := &published{Cell: s.opts.Cell} // as compaction has it: the last record counts
 		for at := held.first; at < held.end; {
 			records, next, err := s.fetch(ctx, topic, id, at)
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
 			for _, r := range records {
 				if string(r.Key) != s.opts.Cell {
 					continue
 				}
-				p := published{Cell: s.opts.Cell} // of a tombstone: publish from the start
+				p := &published{Cell: s.opts.Cell} // of a tombstone: publish from the start
 				if r.Value != nil {
-					if err := json.Unmarshal(r.Value, &p); err != nil || p.Cell != s.opts.Cell {
-						return 0, fmt.Errorf("partition %d offset %d is not a position of cell %s: %.100q", id, r.Offset, s.opts.Cell, r.Value)
+					if err := json.Unmarshal(r.Value, p); err != nil || p.Cell != s.opts.Cell {
+						return nil, fmt.Errorf("partition %d offset %d is not a position of cell %s: %.100q", id, r.Offset, s.opts.Cell, r.Value)
 					}
 				}
-				here = p.Position
+				here = p
 			}
 			at = next
 		}
-		last = max(last, here)
+		if here.Position > last.Position || last.Journal == "" {
+			last = here
+		}
 	}
 	return last, nil
 }

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ func (s *Stream) publish(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, ErrFenced), errors.Is(err, ErrAhead):
+		case errors.Is(err, ErrFenced), errors.Is(err, ErrAhead), errors.Is(err, ErrTaken):
 			return err
 		case errors.As(err, &own):
 			return own.error
@@ -56,8 +57,10 @@ type faultError struct{ error }
 
 // Claim asks how far this cell's results are published, before anything new is
 // accepted, and gives ErrAhead when that is more than the journal holds: what came
-// in first would take the positions of what is missing, and hide it. Brokers that
-// cannot be reached soon are no error; Run asks again.
+// in first would take the positions of what is missing, and hide it. ErrTaken is
+// given when they were published from another journal; then nothing is taken from
+// the process that publishes it. Brokers that cannot be reached soon are no error;
+// Run asks again.
 func (s *Stream) Claim(ctx context.Context) (err error) {
 	if s.publishing.off {
 		return nil
@@ -74,7 +77,7 @@ func (s *Stream) Claim(ctx context.Context) (err error) {
 	switch {
 	case err == nil:
 		cl.Close()
-	case errors.Is(err, ErrAhead):
+	case errors.Is(err, ErrAhead), errors.Is(err, ErrTaken):
 		return err
 	case errors.As(err, &own):
 		return own.error
@@ -85,59 +88,96 @@ func (s *Stream) Claim(ctx context.Context) (err error) {
 }
 
 // claim takes the transactional id over and reads how far its last holder came.
-func (s *Stream) claim(ctx context.Context) (*kgo.Client, journal.Position, error) {
+func (s *Stream) claim(ctx context.Context) (*kgo.Client, *published, error) {
 	if err := s.ensure(ctx); err != nil {
-		return nil, 0, err
+		return nil, nil, err
+	}
+	// Whoever must not publish fences nobody off: what is committed now tells most.
+	if now, err := s.readPublished(ctx, stable); err != nil {
+		return nil, nil, fmt.Errorf("read %s: %w", PublishedTopic, err)
+	} else if err := s.mayFollow(now); err != nil {
+		return nil, nil, err
 	}
 	cl, err := s.client(
 		kgo.TransactionalID("sluice-"+s.opts.Cell),
 		kgo.TransactionTimeout(transactionTimeout),
 	)
 	if err != nil {
-		return nil, 0, &faultError{err}
+		return nil, nil, &faultError{err}
 	}
-	at, err := s.readClaimed(ctx, cl)
+	last, err := s.readClaimed(ctx, cl)
 	if err != nil {
 		cl.Close()
-		return nil, 0, err
+		return nil, nil, err
 	}
-	return cl, at, nil
+	return cl, last, nil
 }
 
-func (s *Stream) readClaimed(ctx context.Context, cl *kgo.Client) (journal.Position, error) {
+func (s *Stream) readClaimed(ctx context.Context, cl *kgo.Client) (*published, error) {
 	starting, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	// From here on no earlier producer can commit, and what it had open is over.
 	if _, _, err := cl.ProducerID(starting); err != nil {
-		return 0, fmt.Errorf("producer id: %w", err)
+		return nil, fmt.Errorf("producer id: %w", err)
 	}
-	at, err := s.readPublished(ctx)
+	last, err := s.readPublished(ctx, all)
 	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", PublishedTopic, err)
+		return nil, fmt.Errorf("read %s: %w", PublishedTopic, err)
+	}
+	if err := s.mayFollow(last); err != nil {
+		return nil, err
+	}
+	s.claimed = true
+	return last, nil
+}
+
+// mayFollow tells whether this journal is the one that goes on behind what is
+// published: the same journal, not shorter, with the same entry there.
+func (s *Stream) mayFollow(last *published) error {
+	if journal := s.cell.Journal(); last.Journal != "" && last.Journal != journal {
+		return fmt.Errorf("%w: position %d of cell %s is published from journal %s, this one is %s: "+
+			"two engines need two names (cell), an engine that moved needs its data directory",
+			ErrTaken, last.Position, s.opts.Cell, last.Journal, cmp.Or(journal, "new"))
 	}
 	// The first time, what counts is what the journal held when it was opened.
 	end := s.opened
 	if s.claimed {
 		end = s.cell.Status().End
 	}
-	if at > end {
-		return 0, fmt.Errorf("%w: position %d of cell %s is published, the journal ends at %d: "+
-			"entries are missing from the journal, or it belongs to another cell", ErrAhead, at, s.opts.Cell, end)
+	if last.Position > end {
+		return fmt.Errorf("%w: position %d of cell %s is published, the journal ends at %d: "+
+			"entries are missing from the journal, or it belongs to another cell", ErrAhead, last.Position, s.opts.Cell, end)
 	}
-	s.claimed = true
-	return at, nil
+	if last.Entry == "" {
+		return nil
+	}
+	switch r, err := s.cell.At(last.Position); {
+	case errors.Is(err, journal.ErrGone): // nothing to compare with
+	case err != nil:
+		return &faultError{fmt.Errorf("stream: position %d: %w", last.Position, err)}
+	case entryDigest(last.Position, &r) != last.Entry:
+		return fmt.Errorf("%w: position %d of cell %s is published as another entry than the journal holds there: "+
+			"the journal lost its end and went on without it", ErrAhead, last.Position, s.opts.Cell)
+	}
+	return nil
 }
 
 // publishSession owns the transactional id until something fails.
 func (s *Stream) publishSession(ctx context.Context) error {
-	cl, at, err := s.claim(ctx)
+	cl, last, err := s.claim(ctx)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
+	p := &producer{Stream: s, cl: cl, last: *last}
+	if last.Journal == "" { // from now on the cell's name is this journal's
+		if err := p.commit(ctx, &chunk{published: *last}); err != nil {
+			return err
+		}
+	}
 	s.publishing.good()
+	at := last.Position
 	s.log.Info("kafka: publishing", "from", at+1)
-	p := &producer{Stream: s, cl: cl, written: at}
 	s.reached(at)
 
 	box := make(chan *chunk, 1)
@@ -172,7 +212,7 @@ func (s *Stream) reached(at journal.Position) {
 type chunk struct {
 	records []*kgo.Record
 	results int
-	last    journal.Position
+	published
 }
 
 // collect follows the cell and makes records while the transaction before is on
@@ -205,7 +245,7 @@ func (s *Stream) collect(ctx context.Context, from journal.Position, box chan *c
 			}
 		}
 		c.results += len(results)
-		c.last = next - 1
+		c.Position, c.Entry = next-1, entryDigest(next-1, &results[len(results)-1])
 		select {
 		case box <- c:
 			return nil
@@ -223,26 +263,35 @@ func (s *Stream) collect(ctx context.Context, from journal.Position, box chan *c
 // producer is one holder of the transactional id.
 type producer struct {
 	*Stream
-	cl      *kgo.Client
-	written journal.Position // in PublishedTopic
+	cl   *kgo.Client
+	last published // in PublishedTopic
 }
 
 // publish sends a chunk in a transaction. A chunk without records only moves the
 // position, which need not be written each time: following it again gives nothing.
 func (p *producer) publish(ctx context.Context, c *chunk) error {
-	if len(c.records) == 0 && c.last-p.written < mostSilent {
-		p.reached(c.last)
+	if len(c.records) == 0 && c.Position-p.last.Position < mostSilent {
+		p.reached(c.Position)
 		return nil
 	}
+	if err := p.commit(ctx, c); err != nil {
+		return err
+	}
+	p.publishing.good()
+	p.reached(c.Position)
+	return nil
+}
+
+// commit sends a chunk and the position it goes up to.
+func (p *producer) commit(ctx context.Context, c *chunk) error {
+	c.Cell, c.Journal = p.opts.Cell, p.cell.Journal()
 	began := time.Now()
-	err := p.transact(ctx, append(c.records, p.marker(c.last)))
+	err := p.transact(ctx, append(c.records, c.record()))
 	if err == nil {
 		for _, r := range c.records {
 			p.metrics.published.WithLabelValues(r.Topic).Inc()
 		}
-		p.written = c.last
-		p.publishing.good()
-		p.reached(c.last)
+		p.last = c.published
 		return nil
 	}
 	// A producer is also fenced when its transaction lasted too long. That is no

@@ -69,6 +69,62 @@ func TestASecondProcessFencesTheFirst(t *testing.T) {
 	exactlyOnce(t, k, f)
 }
 
+// Two engines of one name and two journals: the second is told, the first notices
+// nothing.
+func TestAnotherJournalOfTheSameCellIsRefused(t *testing.T) {
+	k := brokers(t)
+	f := newFake(30)
+	first := publisher(t, k, f).start()
+	first.published(30)
+	for _, n := range []int{0, 30, 60} { // also where it would be long enough
+		other := newFake(n)
+		other.journal = "j2"
+		if n == 0 {
+			other.journal = "" // has not begun
+		}
+		second := publisher(t, k, other)
+		if err := second.Claim(t.Context()); !errors.Is(err, ErrTaken) || !strings.Contains(err.Error(), "position 30 of cell cell-0 is published from journal j1") {
+			t.Errorf("Claim() with %d entries = %v, want ErrTaken", n, err)
+		}
+		if err := second.start().end(); !errors.Is(err, ErrTaken) {
+			t.Errorf("Run() with %d entries = %v, want ErrTaken", n, err)
+		}
+	}
+	f.add(30)
+	first.published(60)
+	first.close()
+	if n := first.failures(); n != 0 {
+		t.Errorf("the first process failed %v times to publish", n)
+	}
+	exactlyOnce(t, k, f)
+}
+
+// A name is taken before anything is published under it.
+func TestANewJournalTakesItsName(t *testing.T) {
+	k := brokers(t)
+	first := publisher(t, k, newFake(0)).start()
+	until(t, "the claim", func() bool { return first.publishing.err() == nil })
+	other := newFake(0)
+	other.journal = "j2"
+	if err := publisher(t, k, other).Claim(t.Context()); !errors.Is(err, ErrTaken) {
+		t.Errorf("Claim() = %v, want ErrTaken", err)
+	}
+	first.close()
+}
+
+// The journal lost its end while nobody looked, and was written on.
+func TestAnotherEntryAtThePublishedPosition(t *testing.T) {
+	k := brokers(t)
+	r := publisher(t, k, newFake(20)).start()
+	r.published(20)
+	r.close()
+	f := newFake(40)
+	f.results[19].Event = "another"
+	if err := publisher(t, k, f).start().end(); !errors.Is(err, ErrAhead) || !strings.Contains(err.Error(), "position 20 of cell cell-0 is published as another entry") {
+		t.Errorf("Run() = %v, want ErrAhead", err)
+	}
+}
+
 func TestMorePublishedThanJournaled(t *testing.T) {
 	k := brokers(t)
 	r := publisher(t, k, newFake(20)).start()
@@ -138,11 +194,12 @@ func TestStopAbortsWhatIsOpen(t *testing.T) {
 	r.drain = 20 * time.Millisecond
 	r.start()
 	until(t, "a refused record", func() bool { return stuck.Hits() >= 2 })
-	until(t, "the position in the open transaction", func() bool { return high(t, r, PublishedTopic) > 0 })
+	const claim = 2 // the record and the end of its transaction
+	until(t, "the position in the open transaction", func() bool { return high(t, r, PublishedTopic) > claim })
 	r.close()
 	stuck.Remove()
-	if got := committed(t, k, PublishedTopic); len(got) != 0 { // returns only if nothing is open
-		t.Errorf("%d positions are committed, want none", len(got))
+	if got := committed(t, k, PublishedTopic); len(got) != 1 { // returns only if nothing is open
+		t.Errorf("%d positions are committed, want the claim alone", len(got))
 	}
 	r = publisher(t, k, f).start()
 	r.published(10)
@@ -151,7 +208,7 @@ func TestStopAbortsWhatIsOpen(t *testing.T) {
 }
 
 func high(t *testing.T, r *running, topic string) int64 {
-	found, _, err := r.survey(t.Context(), topic)
+	found, _, err := r.survey(t.Context(), all, topic)
 	if err != nil || found[topic] == nil {
 		t.Fatalf("survey: %v", err)
 	}

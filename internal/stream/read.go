@@ -272,7 +272,7 @@ func (s *Stream) lookAtSources(ctx context.Context) (map[string]*extent, error) 
 	for _, src := range s.opts.Sources {
 		topics = append(topics, src.Topic)
 	}
-	found, missing, err := s.survey(ctx, topics...)
+	found, missing, err := s.survey(ctx, stable, topics...)
 	if err != nil {
 		return nil, err
 	}

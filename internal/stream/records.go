@@ -2,6 +2,8 @@ package stream
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -32,10 +34,21 @@ type deadLetter struct {
 	At       risk.Time        `json:"at"`
 }
 
-// published is the value of a record of PublishedTopic.
+// published is the value of a record of PublishedTopic: how far a cell came, from
+// which journal, and which entry that was.
 type published struct {
 	Cell     string           `json:"cell"`
 	Position journal.Position `json:"position"`
+	Journal  string           `json:"journal,omitempty"`
+	Entry    string           `json:"entry,omitempty"`
+}
+
+// entryDigest tells two entries at the same position apart. What follows from the
+// event and expires is left out.
+func entryDigest(at journal.Position, r *engine.Result) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d\n%s\n%s\n%s\n%d\n%s\n%d\n%d",
+		at, r.Tenant, r.Event, r.Type, r.Arrival, r.Source.Topic, r.Source.Partition, r.Source.Offset))
+	return hex.EncodeToString(sum[:8])
 }
 
 // records appends what is published of one result. A duplicate is not: its
@@ -91,11 +104,11 @@ func (s *Stream) record(topic, key, kind, id string, at risk.Time, value []byte)
 	}}
 }
 
-// marker is the record that says up to where a transaction goes.
-func (s *Stream) marker(at journal.Position) *kgo.Record {
-	value, err := json.Marshal(published{s.opts.Cell, at})
+// record is the one that ends a transaction.
+func (p *published) record() *kgo.Record {
+	value, err := json.Marshal(p)
 	if err != nil {
-		panic("stream: position " + strconv.FormatUint(uint64(at), 10) + " does not marshal: " + err.Error())
+		panic("stream: position " + strconv.FormatUint(uint64(p.Position), 10) + " does not marshal: " + err.Error())
 	}
-	return &kgo.Record{Topic: PublishedTopic, Key: []byte(s.opts.Cell), Value: value}
+	return &kgo.Record{Topic: PublishedTopic, Key: []byte(p.Cell), Value: value}
 }

@@ -93,6 +93,8 @@ type Decider interface {
 	Follow(ctx context.Context, from journal.Position, each func([]engine.Result) error) error
 	Offsets(topic string) map[int32]int64
 	Status() engine.Status
+	At(journal.Position) (engine.Result, error)
+	Journal() string
 }
 
 // Stream moves records between Kafka and one cell.
@@ -151,7 +153,7 @@ func New(cell Decider, o Options) (*Stream, error) {
 // at most five seconds; a transaction that is open then is aborted. The cell must
 // not be closed before Run returns.
 //
-// Brokers that are away are waited for. The error is ErrFenced, ErrAhead, that of
+// Brokers that are away are waited for. The error is ErrFenced, ErrAhead, ErrTaken, that of
 // a cell that takes or shows nothing more, or that of options no client can be
 // made from.
 func (s *Stream) Run(ctx context.Context) error {

@@ -24,9 +24,17 @@ type extent struct {
 	partitions map[int32]span
 }
 
-// survey asks for the partitions of topics and what they hold, uncommitted
-// records included. Topics that do not exist are missing.
-func (s *Stream) survey(ctx context.Context, topics ...string) (found map[string]*extent, missing []string, err error) {
+// isolation says where a partition ends.
+type isolation int8
+
+const (
+	all    isolation = iota // behind the last record, committed or not
+	stable                  // before the first that belongs to an open transaction
+)
+
+// survey asks for the partitions of topics and what they hold. Topics that do not
+// exist are missing.
+func (s *Stream) survey(ctx context.Context, upTo isolation, topics ...string) (found map[string]*extent, missing []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	if found, missing, err = s.metadata(ctx, topics); err != nil || len(found) == 0 {
@@ -35,7 +43,7 @@ func (s *Stream) survey(ctx context.Context, topics ...string) (found map[string
 	const earliest, latest = -2, -1
 	for _, at := range []int64{earliest, latest} {
 		req := kmsg.NewPtrListOffsetsRequest()
-		req.ReplicaID = -1
+		req.ReplicaID, req.IsolationLevel = -1, int8(upTo)
 		for name, t := range found {
 			topic := kmsg.NewListOffsetsRequestTopic()
 			topic.Topic = name
