@@ -2,7 +2,10 @@ package rulesets_test
 
 import (
 	"bytes"
+	"fmt"
 	"io/fs"
+	"os"
+	"strconv"
 	"testing"
 
 	"github.com/sluice-risk/sluice/engine"
@@ -67,13 +70,20 @@ func TestPaymentsPassesItsOwnTests(t *testing.T) {
 // In the simulated world every rule fires, planted fraud is mostly stopped and
 // its lawful look-alikes are mostly not. The bounds are those of the demo; rules
 // and world were tuned together, so this holds the two to each other and says
-// nothing about real traffic.
+// nothing about real traffic. Other seeds: SLUICE_TEST_SEEDS=5.
 func TestPaymentsInTheSimulatedWorld(t *testing.T) {
+	seeds, _ := strconv.ParseUint(os.Getenv("SLUICE_TEST_SEEDS"), 10, 8)
+	for seed := range max(seeds, 1) {
+		t.Run(fmt.Sprint("seed=", seed+1), func(t *testing.T) { inTheWorld(t, seed+1) })
+	}
+}
+
+func inTheWorld(t *testing.T, seed uint64) {
 	const events = 20_000
 	b, tables := embedded(t, "payments")
 	walk := engine.NewOffline(decoder(), tables, nil)
 	walk.Pin(b)
-	world := simulate.New(simulate.Options{})
+	world := simulate.New(simulate.Options{Seed: seed})
 	var tally simulate.Tally
 	fired := map[string]int{}
 	for seen := 0; seen < events; {
@@ -109,19 +119,28 @@ func TestPaymentsInTheSimulatedWorld(t *testing.T) {
 		batch.Release()
 	}
 	for _, r := range b.Rules.Rules() {
-		if r.Mode != "off" && fired[r.ID] == 0 {
+		// A rule that waits for something rare, such as a payer under age, may find none
+		// in a world that is not the demo's.
+		if r.Mode != "off" && fired[r.ID] == 0 && seed == 1 {
 			t.Errorf("rule %s never fired in %d events", r.ID, events)
 		}
 	}
-	fraud, lawful := tally.Fraud(), tally.Lawful()
-	t.Logf("fraud: %d of %d cases stopped; look-alikes: %d of %d; ordinary: %+v", fraud.Stopped, fraud.Cases, lawful.Stopped, lawful.Cases, tally.Ordinary)
-	if fraud.Cases < 10 || 100*fraud.Stopped < 80*fraud.Cases {
-		t.Errorf("%d of %d planted cases stopped, want at least 80 %%", fraud.Stopped, fraud.Cases)
+	for i, pattern := range simulate.Frauds {
+		fraud, lawful := tally.Frauds[i], tally.LookAlikes[i]
+		t.Logf("%-18s %2d of %2d stopped   %-15s %2d of %2d", pattern, fraud.Stopped, fraud.Cases, simulate.LookAlikes[i], lawful.Stopped, lawful.Cases)
+		if fraud.Cases < 3 || 100*fraud.Stopped < 75*fraud.Cases {
+			t.Errorf("%s: %d of %d cases stopped, want at least 3 cases and 75 %%", pattern, fraud.Stopped, fraud.Cases)
+		}
 	}
-	if lawful.Cases < 30 || 100*lawful.Stopped > 5*lawful.Cases {
-		t.Errorf("%d of %d lawful look-alikes stopped, want at most 5 %%", lawful.Stopped, lawful.Cases)
+	fraud, lawful, o := tally.Fraud(), tally.Lawful(), tally.Ordinary
+	t.Logf("fraud %d of %d, look-alikes %d of %d, ordinary %+v", fraud.Stopped, fraud.Cases, lawful.Stopped, lawful.Cases, o)
+	if fraud.Cases < 30 || 100*fraud.Stopped < 90*fraud.Cases {
+		t.Errorf("%d of %d planted cases stopped, want at least 90 %%", fraud.Stopped, fraud.Cases)
 	}
-	if o := tally.Ordinary; 100*o.Review > 4*o.Total() || 1000*o.Block > 5*o.Total() {
-		t.Errorf("ordinary payments: %d reviewed and %d blocked of %d", o.Review, o.Block, o.Total())
+	if lawful.Cases < 80 || 100*lawful.Stopped > 3*lawful.Cases {
+		t.Errorf("%d of %d lawful look-alikes stopped, want at most 3 %%", lawful.Stopped, lawful.Cases)
+	}
+	if 100*(o.Review+o.Block) > o.Total() {
+		t.Errorf("ordinary payments: %d reviewed and %d blocked of %d, want at most 1 %%", o.Review, o.Block, o.Total())
 	}
 }

@@ -17,7 +17,7 @@ func (d *demoShow) summary(out io.Writer) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	total := d.tally.Ordinary
-	for _, c := range d.tally.Patterns {
+	for _, c := range slices.Concat(d.tally.Frauds[:], d.tally.LookAlikes[:]) {
 		total.Allow += c.Allow
 		total.Review += c.Review
 		total.Block += c.Block
@@ -33,17 +33,13 @@ func (d *demoShow) summary(out io.Writer) {
 	o := d.tally.Ordinary
 	fmt.Fprintf(out, "ordinary payments: %d, of them %d reviewed, %d blocked\n\n", o.Total(), o.Review, o.Block)
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "planted fraud\tcases\tstopped\t")
-	for i, name := range simulate.Patterns {
-		if i == len(simulate.Patterns)/2 {
-			fmt.Fprintln(w, "lawful look-alike\tcases\twrongly stopped\t")
+	table := func(heading string, names []string, counts []simulate.Count) {
+		fmt.Fprintln(w, heading)
+		for i, name := range names {
+			fmt.Fprintf(w, "  %s\t%d\t%d\t\n", name, counts[i].Cases, counts[i].Stopped)
 		}
-		c := d.tally.Patterns[i]
-		share := 0.0
-		if c.Cases > 0 {
-			share = 100 * float64(c.Stopped) / float64(c.Cases)
-		}
-		fmt.Fprintf(w, "  %s\t%d\t%d\t%.0f %%\n", name, c.Cases, c.Stopped, share)
 	}
+	table("planted fraud\tcases\tstopped\t", simulate.Frauds[:], d.tally.Frauds[:])
+	table("lawful look-alike\tcases\twrongly stopped\t", simulate.LookAlikes[:], d.tally.LookAlikes[:])
 	w.Flush()
 }

@@ -5,6 +5,7 @@
 //
 // A [World] gives one [Event] after the other in order of arrival; [Truth] says
 // which planted case an event belongs to, and never enters the event itself.
+// [Frauds] are the patterns; for each there is one of [LookAlikes].
 // [Tally] compares the truth with the actions that were answered. [Write] puts a
 // stretch of the stream into a file.
 //

@@ -1,17 +1,22 @@
 package simulate
 
-import "github.com/sluice-risk/sluice/risk"
+import (
+	"slices"
+
+	"github.com/sluice-risk/sluice/risk"
+)
 
 // Tally compares what was planted with what was answered. The zero Tally is
 // ready; it belongs to one goroutine. It keeps two bits a case.
 type Tally struct {
-	Ordinary Actions // answers about ordinary events
-	Patterns [8]Count
-	seen     set
-	stopped  set
+	Ordinary   Actions            // answers about ordinary events
+	Frauds     [len(Frauds)]Count // in the order of the patterns
+	LookAlikes [len(LookAlikes)]Count
+	seen       set
+	stopped    set
 }
 
-// Count is about one of Patterns, at the same index.
+// Count is about the cases of one pattern.
 type Count struct {
 	Actions
 	Cases   int // with at least one answer
@@ -46,36 +51,42 @@ func (t *Tally) Add(truth Truth, action risk.Action) {
 		t.Ordinary.add(action)
 		return
 	}
-	for i, pattern := range Patterns {
-		if pattern != truth.Pattern {
-			continue
-		}
-		c := &t.Patterns[i]
-		c.add(action)
-		if t.seen.add(truth.Case) {
-			c.Cases++
-		}
-		if action.Stricter(risk.Allow) && t.stopped.add(truth.Case) {
-			c.Stopped++
-		}
+	c := t.of(truth.Pattern)
+	if c == nil {
+		return
 	}
+	c.add(action)
+	if t.seen.add(truth.Case) {
+		c.Cases++
+	}
+	if action.Stricter(risk.Allow) && t.stopped.add(truth.Case) {
+		c.Stopped++
+	}
+}
+
+func (t *Tally) of(pattern string) *Count {
+	if i := slices.Index(Frauds[:], pattern); i >= 0 {
+		return &t.Frauds[i]
+	}
+	if i := slices.Index(LookAlikes[:], pattern); i >= 0 {
+		return &t.LookAlikes[i]
+	}
+	return nil
 }
 
 // Of gives the count of a pattern.
 func (t *Tally) Of(pattern string) Count {
-	for i, p := range Patterns {
-		if p == pattern {
-			return t.Patterns[i]
-		}
+	if c := t.of(pattern); c != nil {
+		return *c
 	}
 	return Count{}
 }
 
-// Fraud sums the four fraud patterns.
-func (t *Tally) Fraud() Count { return sum(t.Patterns[:4]) }
+// Fraud sums the fraud patterns.
+func (t *Tally) Fraud() Count { return sum(t.Frauds[:]) }
 
-// Lawful sums the four look-alikes; each of their stopped cases is a mistake.
-func (t *Tally) Lawful() Count { return sum(t.Patterns[4:]) }
+// Lawful sums the look-alikes; each of their stopped cases is a mistake.
+func (t *Tally) Lawful() Count { return sum(t.LookAlikes[:]) }
 
 func sum(counts []Count) (s Count) {
 	for _, c := range counts {

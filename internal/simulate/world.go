@@ -1,29 +1,13 @@
 package simulate
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"strconv"
 	"time"
 
 	"github.com/sluice-risk/sluice/risk"
 )
-
-// Patterns that are planted. The first four are fraud; the others are the lawful
-// behaviour that looks like each of them, in the same order.
-const (
-	CardTesting = "card_testing"
-	Takeover    = "account_takeover"
-	Mule        = "mule"
-	Collusion   = "escrow_collusion"
-
-	TinyTickets = "tiny_tickets"
-	Traveller   = "traveller"
-	ManyPayers  = "many_payers"
-	Household   = "household"
-)
-
-// Patterns lists all of them, fraud first.
-var Patterns = []string{CardTesting, Takeover, Mule, Collusion, TinyTickets, Traveller, ManyPayers, Household}
 
 // Start is when a world begins by default: a Monday morning.
 var Start = time.Date(2026, 11, 2, 8, 0, 0, 0, time.UTC)
@@ -37,7 +21,7 @@ type Options struct {
 	// People who act of their own accord, default 4,000; 200 to 1,000,000.
 	People int
 	// Fraud and Lawful are the shares of events that belong to planted fraud and
-	// to its lawful look-alikes, per 10,000. Defaults 150 and 600; negative: none.
+	// to its lawful look-alikes, per 10,000. Defaults 250 and 800; negative: none.
 	Fraud, Lawful int
 	// Prefix starts the id of every event and payment, default "sim": letters,
 	// digits, - and _. Two streams into one tenant need two prefixes.
@@ -62,8 +46,8 @@ func (o Options) withDefaults() Options {
 	o.Gap = max(o.Gap, time.Millisecond)
 	fill(&o.People, 4000)
 	o.People = min(max(o.People, 200), 1_000_000)
-	fill(&o.Fraud, 150)
-	fill(&o.Lawful, 600)
+	fill(&o.Fraud, 250)
+	fill(&o.Lawful, 800)
 	if o.Prefix == "" {
 		o.Prefix = "sim"
 	}
@@ -72,15 +56,18 @@ func (o Options) withDefaults() Options {
 
 // Event is one event as a sender would put it on the wire.
 type Event struct {
-	ID    string    // as in the body
-	Body  []byte    // canonical JSON; the caller's to keep
+	ID   string // as in the body
+	Body []byte // canonical JSON; the caller's to keep
+	// Key is what keeps one party's events in order on a partitioned log: the
+	// customer, else the card, else the event that a label names.
+	Key   string
 	At    time.Time // arrival; the event's own time lies slightly before
 	Truth Truth
 }
 
 // Truth is what an event really is. The zero Truth is ordinary life.
 type Truth struct {
-	Pattern string // one of Patterns, "" for ordinary
+	Pattern string // one of Frauds or LookAlikes, "" for ordinary
 	Lawful  bool   // a look-alike that must not be stopped
 	Case    int    // numbered from 1 over all patterns, 0 for ordinary
 }
@@ -138,7 +125,11 @@ func New(o Options) *World {
 		if w.d.in(80) {
 			age = int64(w.d.between(3, 29)) * day
 		}
-		w.sellers = append(w.sellers, w.person(w.anyPlace(), age))
+		q := w.person(w.anyPlace(), age)
+		if q.KYCLevel == "basic" { // who sells has shown a document
+			q.KYCLevel = "standard"
+		}
+		w.sellers = append(w.sellers, q)
 	}
 	w.cast = w.casting()
 	w.setTempo()
@@ -240,7 +231,7 @@ func (w *World) emit(t Truth) string {
 	w.ev.ID = w.number("-", 1_000_000_000+uint64(w.emitted))
 	w.ev.Time = risk.Time(w.now - late)
 	w.buf = appendEvent(w.buf[:0], &w.ev)
-	w.out = Event{ID: w.ev.ID, Body: append([]byte(nil), w.buf...), At: time.UnixMilli(w.now).UTC(), Truth: t}
+	w.out = Event{ID: w.ev.ID, Body: append([]byte(nil), w.buf...), Key: cmp.Or(w.ev.Customer.ID, w.ev.Card.Token, w.ev.Label.Event), At: time.UnixMilli(w.now).UTC(), Truth: t}
 	return w.ev.ID
 }
 
