@@ -85,6 +85,16 @@ func Decode(file string, src []byte, out any) List {
 	return d.list
 }
 
+// DecodeNode is Decode for a part of a document that has been parsed already: n
+// stands in src, the text of the file.
+func DecodeNode(file string, src []byte, n *yaml.Node, out any) List {
+	d := &Decoder{src: &source{file: file, lines: splitLines(src)}}
+	d.left = count(n) + maxExpansion
+	d.Decode(n, out)
+	d.list.Sort()
+	return d.list
+}
+
 func (d *Decoder) file(src []byte, out any) {
 	top := Span{File: d.src.file, Line: 1, Column: 1, Width: 1}
 	if len(src) > MaxFile {

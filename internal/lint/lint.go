@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"engine"},
 	{"rules", "scoring"},
 	{"features"},
-	{"internal/enrich", "internal/lists", "internal/expression"},
+	{"internal/enrich", "internal/lists", "internal/expression", "internal/mapping"},
 	{"risk", "store", "store/journal", "internal/auth", "internal/config", "internal/web", "internal/diag", "internal/lint", "internal/kafkatest", "rulesets"},
 }
 
