@@ -71,20 +71,39 @@ type Kafka struct {
 // Enabled says whether Kafka takes part at all.
 func (k Kafka) Enabled() bool { return len(k.Brokers) > 0 }
 
-// KafkaTLS is the trust in the brokers.
+// KafkaTLS is how brokers and Sluice know each other. The files are read again
+// for each new connection.
 type KafkaTLS struct {
-	CAFile string `key:"ca_file" help:"certificate authority of the brokers, PEM; set: TLS is used"`
+	Enabled    bool   `key:"enabled" default:"false" help:"true: TLS to the brokers; also when one of the files below is set"`
+	CAFile     string `key:"ca_file" help:"certificate authorities of the brokers, PEM; empty: those of the system"`
+	CertFile   string `key:"cert_file" help:"certificate shown to the brokers (mTLS), PEM"`
+	KeyFile    string `key:"key_file" help:"its private key, PEM"`
+	ServerName string `key:"server_name" check:"host?" help:"name in the brokers' certificates; empty: the host that is dialled"`
 }
 
-// SASL is the identity shown to the brokers.
+// files tells whether any of its files is named.
+func (t KafkaTLS) files() bool { return t.CAFile != "" || t.CertFile != "" || t.KeyFile != "" }
+
+// SASL is the identity shown to the brokers. The files are read again for each
+// new connection.
 type SASL struct {
-	Mechanism    string `key:"mechanism" default:"SCRAM-SHA-512" oneof:"PLAIN,SCRAM-SHA-256,SCRAM-SHA-512" help:"used when user_file is set"`
-	UserFile     string `key:"user_file" help:"file with the user name; empty: no SASL"`
-	PasswordFile string `key:"password_file" help:"file with the password"`
+	Mechanism        string   `key:"mechanism" default:"SCRAM-SHA-512" oneof:"PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER" help:"OAUTHBEARER needs token_file or token_url, the others are used when user_file is set"`
+	UserFile         string   `key:"user_file" help:"file with the user name; empty: no SASL"`
+	PasswordFile     string   `key:"password_file" help:"file with the password"`
+	TokenFile        string   `key:"token_file" help:"OAUTHBEARER: file with a token that something else renews"`
+	TokenURL         string   `key:"token_url" check:"token_url?" help:"OAUTHBEARER: token endpoint, asked by the client-credentials grant"`
+	TokenCAFile      string   `key:"token_ca_file" help:"its certificate authorities, PEM; empty: those of the system"`
+	ClientIDFile     string   `key:"client_id_file" help:"file with the client id for token_url"`
+	ClientSecretFile string   `key:"client_secret_file" help:"file with the client secret for token_url"`
+	Scope            string   `key:"scope" help:"scope asked of token_url"`
+	Extensions       []string `key:"extensions" check:"extension" help:"OAUTHBEARER: name=value shown with the token, as some services want"`
 }
+
+// OAuth is the mechanism that shows a token.
+const OAuth = "OAUTHBEARER"
 
 // Enabled says whether the brokers are shown an identity.
-func (s SASL) Enabled() bool { return s.UserFile != "" }
+func (s SASL) Enabled() bool { return s.UserFile != "" || s.Mechanism == OAuth }
 
 // Source is one topic that is read.
 type Source struct {

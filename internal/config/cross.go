@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"slices"
+	"strings"
 )
 
 // crossCheck tests what no single key can: that keys fit together. A key that
@@ -20,7 +22,11 @@ func (l *loader) crossCheck() {
 		refuse(valueB != "" && valueA == "", b, []string{a}, "needs %s as well", a)
 	}
 	both("tls.cert_file", "tls.key_file", c.TLS.CertFile, c.TLS.KeyFile)
-	both("kafka.sasl.user_file", "kafka.sasl.password_file", c.Kafka.SASL.UserFile, c.Kafka.SASL.PasswordFile)
+	both("kafka.tls.cert_file", "kafka.tls.key_file", c.Kafka.TLS.CertFile, c.Kafka.TLS.KeyFile)
+	refuse(!c.Kafka.TLS.Enabled && c.Kafka.TLS.files(), "kafka.tls.enabled", nil, "is false, and files of kafka.tls are named")
+	refuse(!c.Kafka.TLS.Enabled && c.Kafka.TLS.ServerName != "", "kafka.tls.server_name", []string{"kafka.tls.enabled"},
+		"is used with TLS only: set kafka.tls.enabled: true")
+	l.crossSASL(refuse, both)
 	refuse(c.MetricsListen != "" && c.MetricsListen == c.Listen, "metrics_listen", []string{"listen"},
 		"is the address of listen; leave it empty to serve /metrics there")
 	refuse(c.PAN.Mode == "hmac" && c.PAN.KeyFile == "", "pan.mode", []string{"pan.key_file"}, "hmac needs pan.key_file")
@@ -52,4 +58,52 @@ func (l *loader) crossCheck() {
 		refuse(s.Topic == "", item, []string{item + ".topic"}, "needs a topic")
 		take(item+".topic", s.Topic)
 	}
+}
+
+// crossSASL tests that the identity shown to the brokers is whole, and that none
+// is shown in clear to whoever listens.
+func (l *loader) crossSASL(refuse func(bool, string, []string, string, ...any), both func(a, b, valueA, valueB string)) {
+	const at = "kafka.sasl."
+	s := l.config.Kafka.SASL
+	both(at+"user_file", at+"password_file", s.UserFile, s.PasswordFile)
+	token := s.Mechanism == OAuth
+	mechanism := []string{at + "mechanism"}
+	refuse(token && s.UserFile != "", at+"user_file", mechanism, "is not used by mechanism %s", s.Mechanism)
+	refuse(token && (s.TokenFile == "") == (s.TokenURL == ""), at+"mechanism", []string{at + "token_file", at + "token_url"},
+		"%s needs %stoken_file or %stoken_url, one of them", s.Mechanism, at, at)
+	for _, k := range []struct {
+		name, value string
+		of          bool // used in this setting
+		what        string
+	}{
+		{"token_file", s.TokenFile, token, "mechanism " + OAuth},
+		{"token_url", s.TokenURL, token, "mechanism " + OAuth},
+		{"extensions", strings.Join(s.Extensions, ","), token, "mechanism " + OAuth},
+		{"token_ca_file", s.TokenCAFile, s.TokenURL != "", at + "token_url"},
+		{"client_id_file", s.ClientIDFile, s.TokenURL != "", at + "token_url"},
+		{"client_secret_file", s.ClientSecretFile, s.TokenURL != "", at + "token_url"},
+		{"scope", s.Scope, s.TokenURL != "", at + "token_url"},
+	} {
+		refuse(k.value != "" && !k.of, at+k.name, mechanism, "is used with %s only", k.what)
+	}
+	for _, needed := range []struct{ name, value string }{{"client_id_file", s.ClientIDFile}, {"client_secret_file", s.ClientSecretFile}} {
+		refuse(token && s.TokenURL != "" && needed.value == "", at+"token_url", []string{at + needed.name}, "needs %s as well", at+needed.name)
+	}
+	open := s.Enabled() && !l.config.Kafka.TLS.Enabled && (token || s.Mechanism == "PLAIN")
+	remote := slices.IndexFunc(l.config.Kafka.Brokers, func(broker string) bool { return !loopback(broker) })
+	if open && remote >= 0 {
+		refuse(true, at+"mechanism", []string{"kafka.brokers", "kafka.tls.enabled"},
+			"%s without TLS shows the secret to everyone on the way to %s: set kafka.tls.enabled: true, or use SCRAM",
+			s.Mechanism, l.config.Kafka.Brokers[remote])
+	}
+}
+
+// loopback tells whether an address host:port, or a host, is this machine's own.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

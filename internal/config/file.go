@@ -161,7 +161,7 @@ func (l *loader) scalars(f field, v reflect.Value, key string, at Place, n *yaml
 		l.fault(key, position(at, n), "", "is %s and must be a list: [a, b]", kind(n))
 		return
 	}
-	items := make([]string, 0, len(n.Content))
+	var items []string
 	for _, item := range n.Content {
 		if item.Kind != yaml.ScalarNode || isNull(item) {
 			l.fault(key, position(at, item), "", "is %s and must be one value", kind(item))

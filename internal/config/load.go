@@ -191,6 +191,9 @@ func (l *loader) derive() {
 			l.value(s).SetString(filepath.Join(l.config.DataDir, name))
 		}
 	}
+	if t := &l.config.Kafka.TLS; t.files() && l.place("kafka.tls.enabled").From == FromDefault {
+		t.Enabled = true
+	}
 	for i := range l.config.Sources {
 		if s := &l.config.Sources[i]; s.Tenant == "" {
 			s.Tenant = l.config.Tenant

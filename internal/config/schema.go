@@ -114,6 +114,12 @@ func (f field) parse(v reflect.Value, text string) error {
 		return bounded(f, v, text, ParseSize, Size.String)
 	case f.typ.Kind() == reflect.Int:
 		return bounded(f, v, text, parseInt, strconv.Itoa)
+	case f.typ.Kind() == reflect.Bool:
+		if text != "true" && text != "false" { // one notation; YAML's yes and on are texts
+			return fmt.Errorf("%q is neither true nor false", text)
+		}
+		v.SetBool(text == "true")
+		return nil
 	case f.typ.Kind() == reflect.String:
 		v.SetString(text)
 		return nil

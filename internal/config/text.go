@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -117,7 +118,11 @@ func FormatDuration(d time.Duration) string {
 }
 
 var (
+	// RFC 7628: a name of letters; no separator, and no comma for the list in a variable.
+	extensionForm = regexp.MustCompile(`^[a-zA-Z]{1,64}=[!-+\x2d-~]{1,1000}$`)
+
 	topicForm = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+	hostForm  = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?$`)
 	nameForm  = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$`)
 )
 
@@ -137,12 +142,39 @@ var checks = map[string]func(string) error{
 		}
 		return nil
 	},
+	"host": func(s string) error {
+		if len(s) > 253 || !hostForm.MatchString(s) {
+			return fmt.Errorf("%.100q is not a host name", s)
+		}
+		return nil
+	},
+	"token_url": checkTokenURL,
+	"extension": func(s string) error {
+		if !extensionForm.MatchString(s) {
+			return fmt.Errorf("%.100q is not name=value with a name of letters", s)
+		}
+		return nil
+	},
 	"name": func(s string) error {
 		if !nameForm.MatchString(s) {
 			return fmt.Errorf("%q is not a tenant name: 1 to 64 of a-z A-Z 0-9 . _ -, first a letter or digit", s)
 		}
 		return nil
 	},
+}
+
+// checkTokenURL takes https, and http on this machine: a client secret goes there.
+func checkTokenURL(s string) error {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return fmt.Errorf("is not a URL https://host/path") // not repeated: what it holds is not known
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return fmt.Errorf("must have no user, password, query or fragment: the client's secret stands in a file")
+	case u.Scheme == "http" && !loopback(u.Host):
+		return fmt.Errorf("must be https: a secret is sent to %s", u.Host)
+	}
+	return nil
 }
 
 // checkAddress takes host:port. A listener may leave the host out and may use

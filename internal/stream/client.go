@@ -2,67 +2,120 @@ package stream
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/sasl"
-	"github.com/twmb/franz-go/pkg/sasl/plain"
-	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/sluice-risk/sluice/internal/config"
 )
 
-// TLS makes clients speak TLS, 1.2 at least, and trust the authorities in ca
-// (PEM); an empty ca trusts those of the system.
-func TLS(ca []byte) (kgo.Opt, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if len(ca) > 0 {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(ca) {
-			return nil, fmt.Errorf("stream: no certificate in the %d bytes of the brokers' authority file", len(ca))
+// Brokers is how brokers are reached, and what they said last.
+type Brokers struct {
+	kafka config.Kafka
+	id    string
+	more  []kgo.Opt
+	log   *slog.Logger
+	token *tokens // nil: no OAUTHBEARER
+
+	answered atomic.Bool             // to more than what it speaks
+	trouble  atomic.Pointer[Trouble] // told last, nil since an answer
+
+	mu    sync.Mutex
+	last  error // of the newest attempt to connect, nil when it was good
+	asked time.Time
+}
+
+// Reach prepares the way to brokers; it connects to nothing. Files of
+// certificates and secrets are read once, to fail early, and again for each new
+// connection. id names the client to the brokers.
+func Reach(k config.Kafka, id string, log *slog.Logger, more ...kgo.Opt) (*Brokers, error) {
+	b := &Brokers{kafka: k, id: id, more: more, log: log}
+	if k.TLS.Enabled {
+		if _, err := b.tls("localhost"); err != nil {
+			return nil, fmt.Errorf("stream: %w", err)
 		}
 	}
-	return kgo.DialTLSConfig(config), nil
+	if k.SASL.Enabled() {
+		if k.SASL.Mechanism == config.OAuth {
+			b.token = newTokens(k.SASL)
+		}
+		if err := b.checkSecrets(); err != nil {
+			return nil, fmt.Errorf("stream: %w", err)
+		}
+	}
+	return b, nil
 }
 
-// SASL makes clients show an identity by PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
-func SASL(mechanism, user, password string) (kgo.Opt, error) {
-	if user == "" || password == "" {
-		return nil, errors.New("stream: SASL needs a user and a password")
-	}
-	var m sasl.Mechanism
-	switch mechanism {
-	case "PLAIN":
-		m = plain.Auth{User: user, Pass: password}.AsMechanism()
-	case "SCRAM-SHA-256":
-		m = scram.Auth{User: user, Pass: password}.AsSha256Mechanism()
-	case "SCRAM-SHA-512":
-		m = scram.Auth{User: user, Pass: password}.AsSha512Mechanism()
-	default:
-		return nil, fmt.Errorf("stream: SASL mechanism %q is not PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", mechanism)
-	}
-	return kgo.SASL(m), nil
-}
-
-// client makes a client of the brokers; it connects when it is first used.
-func (s *Stream) client(more ...kgo.Opt) (*kgo.Client, error) {
-	opts := append([]kgo.Opt{
-		kgo.SeedBrokers(s.opts.Brokers...),
-		kgo.ClientID("sluice-" + s.opts.Cell),
+// Client makes a client; it connects when it is first used.
+func (b *Brokers) Client(more ...kgo.Opt) (*kgo.Client, error) {
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(b.kafka.Brokers...),
+		kgo.ClientID(b.id),
 		kgo.DisableClientMetrics(),
 		kgo.MetadataMinAge(250 * time.Millisecond), // a partition whose leader moves waits for no longer
-		kgo.WithLogger(clientLog{s.log}),
-	}, s.opts.Client...)
-	cl, err := kgo.NewClient(append(opts, more...)...)
+		kgo.WithLogger(clientLog{b.log}),
+		kgo.WithHooks(b),
+	}
+	if b.kafka.TLS.Enabled {
+		opts = append(opts, kgo.Dialer(b.dial))
+	}
+	if b.kafka.SASL.Enabled() {
+		m, err := b.mechanism()
+		if err != nil {
+			return nil, fmt.Errorf("stream: %w", err)
+		}
+		opts = append(opts, kgo.SASL(m))
+	}
+	cl, err := kgo.NewClient(append(append(opts, b.more...), more...)...)
 	if err != nil {
 		return nil, fmt.Errorf("stream: %w", err)
 	}
 	return cl, nil
 }
+
+// OnBrokerConnect keeps what became of the newest connection: a client that tries
+// again until its time is over says only that.
+func (b *Brokers) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	// When the caller's time is over a connection is given up: that is no news.
+	if b.last != nil && overdue(err) && time.Since(b.asked) < time.Minute {
+		return
+	}
+	b.last, b.asked = err, time.Now()
+}
+
+// OnBrokerE2E keeps that a broker has answered to something else than what it
+// answers to everyone: what it speaks, and how to log in.
+func (b *Brokers) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e kgo.BrokerE2E) {
+	const handshake, apiVersions, authenticate = 17, 18, 36
+	if key == handshake || key == apiVersions || key == authenticate || e.Err() != nil {
+		return
+	}
+	b.answered.Store(true)
+	if b.trouble.Load() != nil {
+		b.trouble.Store(nil)
+	}
+}
+
+// refused is why the newest connection did not come about, nil when that is long ago.
+func (b *Brokers) refused() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if time.Since(b.asked) > time.Minute {
+		return nil
+	}
+	return b.last
+}
+
+// client makes a client of the stream's brokers.
+func (s *Stream) client(more ...kgo.Opt) (*kgo.Client, error) { return s.brokers.Client(more...) }
 
 // clientLog gives the client's own words to those who debug: what matters of them
 // comes back as an error, and is told once.

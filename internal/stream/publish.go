@@ -42,9 +42,7 @@ func (s *Stream) publish(ctx context.Context) error {
 			return own.error
 		}
 		s.metrics.failures.Inc()
-		if s.publishing.bad(err) {
-			s.log.Warn("kafka: cannot publish, trying again", "err", err, "published", s.position.Load())
-		}
+		s.failed(&s.publishing, "cannot publish, trying again", err)
 		if s.position.Load() > before {
 			attempt = 0
 		}
@@ -82,7 +80,7 @@ func (s *Stream) Claim(ctx context.Context) (err error) {
 	case errors.As(err, &own):
 		return own.error
 	default:
-		s.log.Warn("kafka: cannot ask how far results are published; going on without", "err", err)
+		s.failed(&s.publishing, "cannot ask how far results are published; going on without", err)
 	}
 	return nil
 }
@@ -324,7 +322,7 @@ func (p *producer) transact(ctx context.Context, records []*kgo.Record) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil && first == nil {
-				first = fmt.Errorf("produce to %s: %w", r.Topic, err)
+				first = fmt.Errorf("produce: %w", &topicError{r.Topic, err})
 			}
 		})
 	}

@@ -1,17 +1,9 @@
 package stream
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	mathrand "math/rand/v2"
-	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -333,50 +325,5 @@ func TestPositionsThatAreForgotten(t *testing.T) {
 	r.close()
 	if r.log.has("not compacted") {
 		t.Error("the topic made here is not compacted")
-	}
-}
-
-func TestTLSAndSASL(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
-	k := brokers(t, kfake.TLS(config), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "sluice", "secret"), kfake.Superuser("PLAIN", "sluice", "secret"))
-	secure, err := TLS(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	as := func(mechanism, password string) *running {
-		who, err := SASL(mechanism, "sluice", password)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f := newFake(3)
-		o := Options{Cell: "c", Brokers: k.ListenAddrs(), Client: []kgo.Opt{secure, who}, Decisions: "decisions"}
-		r := prepare(t, f, o)
-		r.patience, r.drain = time.Second, 100*time.Millisecond
-		return r.start()
-	}
-	r := as("SCRAM-SHA-512", "secret")
-	r.published(3)
-	r.close()
-	r = as("PLAIN", "wrong")
-	until(t, "the refusal", func() bool { err := r.publishing.err(); return err != nil && err != errNotYet })
-	r.close()
-
-	if _, err := TLS([]byte("no certificate")); err == nil {
-		t.Error("TLS() took an authority file without a certificate")
-	}
-	for _, bad := range [][3]string{{"SCRAM-SHA-1", "u", "p"}, {"PLAIN", "", "p"}, {"PLAIN", "u", ""}} {
-		if _, err := SASL(bad[0], bad[1], bad[2]); err == nil {
-			t.Errorf("SASL(%q) = no error", bad)
-		}
 	}
 }

@@ -53,8 +53,8 @@ func (s *Stream) read(ctx context.Context) error {
 		case errors.Is(err, engine.ErrClosed):
 			return fmt.Errorf("stream: %w", err)
 		case errors.Is(err, errChanged):
-		case s.reading.bad(err):
-			s.log.Warn("kafka: cannot read the sources, trying again", "err", err)
+		default:
+			s.failed(&s.reading, "cannot read the sources, trying again", err)
 		}
 		if time.Since(started) > s.patience {
 			attempt = 0
@@ -236,7 +236,7 @@ func (s *Stream) fault(p *partition, err error) error {
 	if errors.Is(err, kerr.OffsetOutOfRange) {
 		return errChanged
 	}
-	return fmt.Errorf("topic %s: %w", p.Topic, err)
+	return &topicError{p.Topic, err}
 }
 
 // watch looks at the sources now and then: for the lag, for whether the brokers
@@ -249,9 +249,7 @@ func (s *Stream) watch(ctx context.Context, end context.CancelCauseFunc, read ma
 			return
 		}
 		if err != nil {
-			if s.reading.bad(err) {
-				s.log.Warn("kafka: cannot reach the sources", "err", err)
-			}
+			s.failed(&s.reading, "cannot read the sources, trying again", err)
 			continue
 		}
 		s.measure(found)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluice-risk/sluice/engine"
+	"github.com/sluice-risk/sluice/internal/config"
 	"github.com/sluice-risk/sluice/store/journal"
 )
 
@@ -36,7 +37,9 @@ type Source struct {
 type Options struct {
 	Cell    string // names the transactional id sluice-<cell>
 	Brokers []string
-	Client  []kgo.Opt // how to reach the brokers: see TLS and SASL
+	TLS     config.KafkaTLS
+	SASL    config.SASL
+	Client  []kgo.Opt // more of how to reach the brokers
 	Sources []Source
 	// Topics that are written; "" is not published. Missing ones are made with
 	// one partition and the brokers' defaults.
@@ -103,6 +106,8 @@ type Stream struct {
 	opts    Options
 	log     *slog.Logger
 	metrics *metrics
+	brokers *Brokers
+	said    said
 	admin   *kgo.Client // metadata, offsets, new topics; while Run runs
 
 	opened  journal.Position // end of the journal before anything was accepted
@@ -129,8 +134,12 @@ func New(cell Decider, o Options) (*Stream, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	way, err := Reach(config.Kafka{Brokers: o.Brokers, TLS: o.TLS, SASL: o.SASL}, "sluice-"+o.Cell, o.Log, o.Client...)
+	if err != nil {
+		return nil, err
+	}
 	s := &Stream{
-		cell: cell, opts: o, log: o.Log, metrics: newMetrics(o.Register),
+		cell: cell, opts: o, log: o.Log, metrics: newMetrics(o.Register), brokers: way,
 		opened:     cell.Status().End,
 		partitions: map[partitionKey]*partition{},
 		flight:     flight{idle: make(chan struct{}, 1)},
@@ -246,7 +255,6 @@ type health struct {
 	mu     sync.Mutex
 	well   bool
 	last   error
-	told   time.Time
 	absent []string
 }
 
@@ -272,17 +280,11 @@ func (h *health) good() {
 	h.well, h.last = true, nil
 }
 
-// bad notes a failure and tells whether it is worth a line: a new one is, and one
-// that lasts is from time to time.
-func (h *health) bad(err error) (tell bool) {
+// bad notes a failure.
+func (h *health) bad(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	tell = h.last == nil || h.last.Error() != err.Error() || time.Since(h.told) > time.Minute
-	if tell {
-		h.told = time.Now()
-	}
 	h.last = err
-	return tell
 }
 
 // pause waits before the next attempt.

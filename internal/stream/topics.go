@@ -61,7 +61,7 @@ func (s *Stream) survey(ctx context.Context, upTo isolation, topics ...string) (
 		for _, topic := range resp.Topics {
 			for _, p := range topic.Partitions {
 				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-					return nil, nil, fmt.Errorf("offsets of topic %s partition %d: %w", topic.Topic, p.Partition, err)
+					return nil, nil, fmt.Errorf("offsets of partition %d: %w", p.Partition, &topicError{topic.Topic, err})
 				}
 				held := found[topic.Topic].partitions[p.Partition]
 				if at == earliest {
@@ -94,7 +94,7 @@ func (s *Stream) metadata(ctx context.Context, topics []string) (found map[strin
 			missing = append(missing, *t.Topic)
 			continue
 		case err != nil:
-			return nil, nil, fmt.Errorf("topic %s: %w", *t.Topic, err)
+			return nil, nil, &topicError{*t.Topic, err}
 		}
 		e := &extent{id: t.TopicID, leaders: map[int32]int32{}, partitions: map[int32]span{}}
 		for _, p := range t.Partitions {
@@ -146,7 +146,7 @@ func (s *Stream) ensure(ctx context.Context) error {
 			}
 			s.log.Log(ctx, level, "kafka: made a missing topic with one partition and the brokers' defaults", "topic", t.Topic)
 		case !errors.Is(err, kerr.TopicAlreadyExists):
-			errs = append(errs, fmt.Errorf("create topic %s: %w", t.Topic, err))
+			errs = append(errs, fmt.Errorf("create: %w", &topicError{t.Topic, err}))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
