@@ -15,7 +15,7 @@ import (
 )
 
 // judged are the event types of rulesets/payments that have a scenario.
-var judged = map[string]bool{"payment.authorization": true, "payment.payout": true, "transfer": true, "escrow.release": true}
+var judged = map[string]bool{"payment.authorization": true, "payment.payout": true, "transfer": true, "escrow.release": true, "payment.refund": true}
 
 // sent is an event under way, and what the outside knows of it.
 type sent struct {
