@@ -57,6 +57,9 @@ func newMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Score of decisions, 0 to 1, that the scenario's bands compare.", Buckets: prometheus.LinearBuckets(0.05, 0.05, 20)}, []string{"scenario"}),
 		live: r != nil,
 	}
+	for _, cause := range []string{CauseDeadline, CauseStorage} {
+		m.degraded.WithLabelValues(cause) // the first one is an increase too
+	}
 	if r != nil {
 		r.MustRegister(m.decisions, m.entries, m.duration, m.batches, m.labels, m.hits, m.faults, m.checkpoints, m.journal, m.degraded,
 			m.features, m.scores)
@@ -95,6 +98,16 @@ func (m *Metrics) fired(it *Item, fired []risk.Fired) {
 	}
 }
 
+// expect begins the counts of a release's decisions at 0, so that the first of
+// them is seen as an increase.
+func (m *Metrics) expect(b *Bundle) {
+	for _, sc := range b.Rules.Scenarios() {
+		for _, action := range []risk.Action{risk.Allow, risk.Review, risk.Block} {
+			m.decisions.WithLabelValues(sc.Name, action.String(), modeLive)
+		}
+	}
+}
+
 // scored keeps how scores are spread. A scenario without a scorer has none.
 func (m *Metrics) scored(it *Item, scenario string, score risk.Number) {
 	if score.Set && !it.Started.IsZero() {
@@ -105,7 +118,7 @@ func (m *Metrics) scored(it *Item, scenario string, score risk.Number) {
 // beginFeatures and endFeatures stand around the features step: two looks at the
 // clock a batch, and none where nobody reads them or nobody waits.
 func (m *Metrics) beginFeatures(b *Batch) (since time.Time) {
-	if m.live && len(b.Items) > 0 && !b.Items[0].Started.IsZero() {
+	if m.live && len(b.Items) > 0 && b.Items[0].Entry.Event != nil && !b.Items[0].Started.IsZero() {
 		since = time.Now()
 	}
 	return since

@@ -108,6 +108,7 @@ func (w *Walk) activate(it *Item, at journal.Position) error {
 
 func (w *Walk) use(b *Bundle) {
 	w.bundle = b
+	w.metrics.expect(b)
 	if w.state == nil {
 		w.state = features.NewState(b.Rules.Features)
 	} else {

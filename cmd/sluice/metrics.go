@@ -15,10 +15,15 @@ type releaseMetrics struct{ releases *releases }
 var (
 	rulesetDesc = prometheus.NewDesc("sluice_ruleset_info", "1, of the release that decides: its ruleset's name, and its version as in the log and /readyz.",
 		[]string{"ruleset", "version"}, nil)
-	listAgeDesc = prometheus.NewDesc("sluice_list_age_seconds", "Since a file of the list was last written, of lists that decide.", []string{"list"}, nil)
+	deadlineDesc = prometheus.NewDesc("sluice_scenario_deadline_seconds", "Deadline of a scenario's decisions for callers that name none.", []string{"scenario"}, nil)
+	listAgeDesc  = prometheus.NewDesc("sluice_list_age_seconds", "Since a file of the list was last written, of lists that decide.", []string{"list"}, nil)
 )
 
-func (m releaseMetrics) Describe(to chan<- *prometheus.Desc) { to <- rulesetDesc; to <- listAgeDesc }
+func (m releaseMetrics) Describe(to chan<- *prometheus.Desc) {
+	to <- rulesetDesc
+	to <- deadlineDesc
+	to <- listAgeDesc
+}
 
 func (m releaseMetrics) Collect(to chan<- prometheus.Metric) {
 	b := m.releases.cell.Bundle()
@@ -26,6 +31,9 @@ func (m releaseMetrics) Collect(to chan<- prometheus.Metric) {
 		return
 	}
 	to <- prometheus.MustNewConstMetric(rulesetDesc, prometheus.GaugeValue, 1, b.Rules.Name, b.SHA256[:12])
+	for _, sc := range b.Rules.Scenarios() {
+		to <- prometheus.MustNewConstMetric(deadlineDesc, prometheus.GaugeValue, sc.Deadline.Seconds(), sc.Name)
+	}
 	for name, written := range m.releases.listDates() {
 		to <- prometheus.MustNewConstMetric(listAgeDesc, prometheus.GaugeValue, time.Since(written).Seconds(), name)
 	}

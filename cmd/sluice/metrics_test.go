@@ -121,14 +121,22 @@ func TestReleaseMetrics(t *testing.T) {
 		return n, all
 	}
 	text := string(s.get("/metrics").body)
-	for _, want := range []string{`\nsluice_ruleset_info\{ruleset="payments",version="[0-9a-f]{12}"\} 1\n`, `\nsluice_ready 1\n`, `\nsluice_check_ok\{check="ruleset"\} 1\n`,
+	for _, want := range []string{`\nsluice_ruleset_info\{ruleset="payments",version="[0-9a-f]{12}"\} 1\n`, `\nsluice_ready 1\n`, `\nsluice_scenario_deadline_seconds\{scenario="card_payment"\} 0\.\d+\n`, `\nsluice_check_ok\{check="ruleset"\} 1\n`,
 		`\nsluice_journal_durable_position [1-9]`} {
 		if !regexp.MustCompile(want).MatchString(text) {
-			t.Errorf("no %s in\n%s", want, text)
+			t.Errorf("no %s among %d bytes of metrics", want, len(text))
 		}
 	}
 	if n, all := age(); n == 0 || n != strings.Count(all, "1728") {
 		t.Errorf("ages of lists of two days: %s", all)
+	}
+	s.post("/v1/decisions", []byte(`{"event": {"id": "pay_1", "type": "payment.authorization", "time": "2026-11-21T12:00:00Z"}, "amount": {"value": "5.00", "currency": "USD"}, "customer": {"id": "u_1"}}`))
+	text = string(s.get("/metrics").body)
+	for _, want := range []string{`\nsluice_decisions_total\{action="allow",mode="live",scenario="card_payment"\} 1\n`, `\nsluice_decisions_total\{action="block",mode="live",scenario="card_payment"\} 0\n`,
+		`\nsluice_model_score_count\{scenario="card_payment"\} 1\n`, `\nsluice_feature_duration_seconds_count 1\n`, `\nsluice_degraded_total\{cause="deadline"\} 0\n`} {
+		if !regexp.MustCompile(want).MatchString(text) {
+			t.Errorf("after one payment no %s among %d bytes of metrics", want, len(text))
+		}
 	}
 	date(time.Now().Add(-time.Hour))
 	if n, all := age(); n == 0 || n != strings.Count(all, "360") {
