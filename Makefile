@@ -74,7 +74,8 @@ torture: ## the long tests: crash, power cut, corruption; up to two hours
 
 # A real Apache Kafka: jars from Maven Central, run by the tests on loopback.
 KAFKA := $(CURDIR)/.cache/kafka
-KAFKA_TEST := SLUICE_TEST_KAFKA='$(KAFKA)/lib' nice go test -count 1 -p 1
+PYTHON := $(CURDIR)/.cache/python
+KAFKA_TEST := SLUICE_TEST_KAFKA='$(KAFKA)/lib' SLUICE_TEST_PYTHON='$(PYTHON)/bin/python' nice go test -count 1 -p 1
 
 $(KAFKA)/fetched: internal/kafkatest/pom.xml
 	@command -v java >/dev/null && command -v mvn >/dev/null || { echo "needs Java 17 or later and Maven"; exit 1; }
@@ -82,8 +83,14 @@ $(KAFKA)/fetched: internal/kafkatest/pom.xml
 	mvn -q -B -ntp -f $< dependency:copy-dependencies -DoutputDirectory='$(KAFKA)/lib' -DincludeScope=runtime
 	touch $@
 
+# Oracles and other clients that are Python.
+$(PYTHON)/fetched: internal/kafkatest/requirements.txt
+	rm -rf '$(PYTHON)'
+	python3 -m venv '$(PYTHON)' && '$(PYTHON)/bin/pip' install -q --disable-pip-version-check -r $<
+	touch $@
+
 .PHONY: test-kafka
-test-kafka: $(KAFKA)/fetched ## tests against a real Apache Kafka: needs Java 17 and Maven, about 8 minutes
+test-kafka: $(KAFKA)/fetched $(PYTHON)/fetched ## tests against a real Apache Kafka: needs Java 17, Maven and Python, about 8 minutes
 	$(KAFKA_TEST) -timeout 20m -run '^TestKafka' $(or $(TESTFLAGS),-v) ./internal/kafkatest ./cmd/sluice
 
 .PHONY: clean

@@ -12,7 +12,7 @@ import (
 
 // newStream connects the cell with Kafka as the configuration says.
 func newStream(cfg *config.Config, cell *engine.Cell, log *slog.Logger, r prometheus.Registerer) (*stream.Stream, error) {
-	o := stream.Options{Cell: cfg.Cell, Brokers: cfg.Kafka.Brokers, TLS: cfg.Kafka.TLS, SASL: cfg.Kafka.SASL, Log: log, Register: r,
+	o := stream.Options{Cell: cfg.Cell, Brokers: cfg.Kafka.Brokers, TLS: cfg.Kafka.TLS, SASL: cfg.Kafka.SASL, MaxSkew: cfg.Kafka.MaxSkew, Log: log, Register: r,
 		Decisions: cfg.Outputs.Decisions, Alerts: cfg.Outputs.Alerts, DeadLetter: cfg.Outputs.DeadLetter}
 	for _, s := range cfg.Sources {
 		o.Sources = append(o.Sources, stream.Source{Topic: s.Topic, Tenant: s.Tenant})

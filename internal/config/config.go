@@ -63,9 +63,10 @@ type TLS struct {
 
 // Kafka is how the brokers are reached. Without brokers there is no Kafka.
 type Kafka struct {
-	Brokers []string `key:"brokers" check:"broker" help:"bootstrap brokers host:port; empty: no Kafka"`
-	TLS     KafkaTLS `key:"tls"`
-	SASL    SASL     `key:"sasl"`
+	Brokers []string      `key:"brokers" check:"broker" help:"bootstrap brokers host:port; empty: no Kafka"`
+	MaxSkew time.Duration `key:"max_skew" default:"1s" max:"1h" help:"how far a partition may be read ahead of an empty one, by record timestamp; 0s: partitions are not merged"`
+	TLS     KafkaTLS      `key:"tls"`
+	SASL    SASL          `key:"sasl"`
 }
 
 // Enabled says whether Kafka takes part at all.
