@@ -145,6 +145,7 @@ func (c *compiler) oneCase(cs caseSpec, shared []*field) {
 		out = c.complete(c.fields(cs.Fields, shared), cs.Span)
 		out.when = when
 	}
+	out.line = cs.Span.Line
 	c.m.cases = append(c.m.cases, out)
 }
 
@@ -163,12 +164,12 @@ func (c *compiler) fields(specs diag.Map[fieldSpec], shared []*field) []*field {
 		}
 		if i := slices.IndexFunc(out, func(f *field) bool { return f.target.name == e.Key.Value }); i >= 0 {
 			d := e.Key.Mistake(twoSources, "`%s` is filled twice", e.Key.Value)
-			d.Help = fmt.Sprintf("it also stands on line %d; several paths of which the first holds are written {first: [$.a, $.b]}", out[i].line)
+			d.Help = fmt.Sprintf("it also stands on line %d; several paths of which the first holds are written {first: [$.a, $.b]}", out[i].at.Line)
 			c.add(d)
 			continue
 		}
 		f := c.field(t, e.Value)
-		f.line = e.Key.Span.Line
+		f.at = e.Key.Span
 		if bad == nil {
 			out = append(out, f)
 		}
@@ -209,10 +210,10 @@ func (c *compiler) complete(fields []*field, at diag.Span) oneCase {
 	for _, pair := range [][2]string{{"amount.value", "amount.currency"}, {"settlement.amount", "settlement.currency"}} {
 		value, currency := has(pair[0]), has(pair[1])
 		if value != nil && currency == nil {
-			c.fault(at, incomplete, "", "`%s` is filled and `%s` is not", pair[0], pair[1])
+			c.fault(value.at, incomplete, "", "`%s` is filled and `%s` is not", pair[0], pair[1])
 		}
 		if value == nil && currency != nil {
-			c.fault(at, incomplete, "", "`%s` is filled and `%s` is not", pair[1], pair[0])
+			c.fault(currency.at, incomplete, "", "`%s` is filled and `%s` is not", pair[1], pair[0])
 		}
 		if value != nil && value.minor {
 			with := *value
@@ -220,8 +221,8 @@ func (c *compiler) complete(fields []*field, at diag.Span) oneCase {
 			fields[slices.Index(fields, value)] = &with
 		}
 	}
-	if has("card.number") != nil && has("card.token") != nil {
-		c.fault(at, badCombination, "", "`card.number` and `card.token` cannot both be filled")
+	if number := has("card.number"); number != nil && has("card.token") != nil {
+		c.fault(number.at, badCombination, "", "`card.number` and `card.token` cannot both be filled")
 	}
 	slices.SortStableFunc(fields, func(a, b *field) int { return a.target.order - b.target.order })
 	return oneCase{fields: fields}
@@ -271,8 +272,8 @@ func (c *compiler) field(t target, s fieldSpec) *field {
 		}
 	}
 	c.text(f, &s)
-	c.table(f, &s)
 	c.conversion(f, &s, t)
+	c.table(f, &s)
 	f.direct = !f.join && f.chars == nil && !f.trim && f.fold == 0 && f.table == nil && f.layout == nil && !f.minor && f.as == 0
 	return f
 }
@@ -431,7 +432,14 @@ func (c *compiler) check(f *field, k *constant, t target) {
 	if k.Value == "" {
 		ok, want = false, "a value: leave the field out where there is none"
 	}
-	if !ok && f.layout == nil && f.as == 0 {
+	if f.layout != nil { // a constant in a table is read as what it stands for
+		if f.layout.noYear {
+			return
+		}
+		_, fault := f.layout.parse([]byte(k.Value), noTime)
+		ok, want = fault == "", "a time as "+f.layout.name+" writes it"
+	}
+	if !ok && f.as == 0 {
 		c.add(k.Mistake(badValue, "`%s` takes %s, not `%s`", t.name, want, k.Value))
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/sluice-risk/sluice/internal/diag"
 	"github.com/sluice-risk/sluice/risk"
 )
 
@@ -25,6 +26,7 @@ type Mapping struct {
 
 // oneCase is what becomes of the records that meet its conditions.
 type oneCase struct {
+	line   int // where it stands
 	when   []condition
 	skip   string // why its records are left out
 	fields []*field
@@ -38,7 +40,7 @@ type condition struct {
 // field fills one target.
 type field struct {
 	target   target
-	line     int
+	at       diag.Span // where it stands
 	refs     []ref
 	join     bool // all of refs together; else the first that is there
 	with     string
