@@ -44,6 +44,10 @@ func readPAN(dst *[maxPAN]byte, b []byte) int {
 
 func isDigit(c byte) bool { return c-'0' <= 9 }
 
+// MaskCardNumbers stars out the card numbers in a text that is shown to a person,
+// in place, and reports whether there was one.
+func MaskCardNumbers(b []byte) bool { return maskPANs(b) }
+
 // maskPANs stars out the middle of every card number in b, in place, and reports
 // whether there was one. A card number is a sequence of digit groups with one
 // space or dash between neighbours, 13 to 19 digits together, with a right check

@@ -15,7 +15,11 @@ func newStream(cfg *config.Config, cell *engine.Cell, log *slog.Logger, r promet
 	o := stream.Options{Cell: cfg.Cell, Brokers: cfg.Kafka.Brokers, TLS: cfg.Kafka.TLS, SASL: cfg.Kafka.SASL, MaxSkew: cfg.Kafka.MaxSkew, Log: log, Register: r,
 		Decisions: cfg.Outputs.Decisions, Alerts: cfg.Outputs.Alerts, DeadLetter: cfg.Outputs.DeadLetter}
 	for _, s := range cfg.Sources {
-		o.Sources = append(o.Sources, stream.Source{Topic: s.Topic, Tenant: s.Tenant})
+		translate, err := translator(s)
+		if err != nil {
+			return nil, err
+		}
+		o.Sources = append(o.Sources, stream.Source{Topic: s.Topic, Tenant: s.Tenant, Translate: translate})
 	}
 	return stream.New(cell, o)
 }

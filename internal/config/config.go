@@ -109,14 +109,10 @@ func (s SASL) Enabled() bool { return s.UserFile != "" || s.Mechanism == OAuth }
 // Source is one topic that is read.
 type Source struct {
 	Topic  string  `key:"topic" check:"topic" help:"topic read"`
-	Format string  `key:"format" default:"json" oneof:"json" later:"cloudevents" help:"encoding of its values"`
+	Format string  `key:"format" default:"json" oneof:"json,cloudevents" help:"encoding of its values"`
 	Tenant string  `key:"tenant" check:"name?" help:"tenant of its events; empty: tenant"`
-	Map    Mapping `key:"map" help:"field mapping; only the empty one is supported yet"`
+	Map    Mapping `key:"map" help:"how its values become events: a ready-made mapping, a file, or the mapping itself; empty: they are events"`
 }
-
-// Mapping is a source's field mapping. Only the empty one is known: values are
-// canonical events.
-type Mapping struct{}
 
 // Outputs are the topics that are written; an empty name writes none.
 type Outputs struct {

@@ -20,6 +20,7 @@ import (
 // its errors.
 func (l *loader) file(path string, text []byte) {
 	at := Place{From: FromFile, Name: path}
+	l.text = text
 	if root := l.parseYAML(at, "", text); root != nil {
 		l.mapping(reflect.ValueOf(l.config).Elem(), "", at, root)
 	}
@@ -27,7 +28,8 @@ func (l *loader) file(path string, text []byte) {
 
 // yamlValue reads a list of sections out of a variable or flag.
 func (l *loader) yamlValue(s setting, at Place, text string) {
-	if root := l.parseYAML(at, s.key, []byte(text)); root != nil {
+	l.text = []byte(text)
+	if root := l.parseYAML(at, s.key, l.text); root != nil {
 		l.sections(l.value(s), s.key, at, root)
 	} else {
 		l.value(s).SetZero()
@@ -120,11 +122,8 @@ func (l *loader) node(f field, v reflect.Value, key string, at, here Place, n *y
 		l.sections(v, key, at, n)
 		l.places[key] = here
 	case f.typ == mappingType:
-		if n.Kind != yaml.MappingNode {
-			l.fault(key, there, "", "is %s and must be a section of keys", kind(n))
-		} else if len(n.Content) > 0 {
-			l.fault(key, there, "", "field mappings are not supported yet: values must be canonical events")
-		}
+		v.Set(reflect.ValueOf(l.sourceMapping(key, there, n)))
+		l.places[key] = there
 	case f.typ.Kind() == reflect.Slice:
 		l.scalars(f, v, key, at, n)
 		l.places[key] = here

@@ -103,6 +103,7 @@ type loader struct {
 	places map[string]Place
 	bad    map[string]bool
 	faults []Fault
+	text   []byte // that is being read
 }
 
 func (l *loader) value(s setting) reflect.Value {

@@ -212,6 +212,8 @@ func format(v reflect.Value) string {
 		return FormatDuration(x)
 	case []string:
 		return strings.Join(x, ",")
+	case Mapping:
+		return x.String()
 	}
 	switch v.Kind() {
 	case reflect.Struct:
