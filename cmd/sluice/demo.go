@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -22,6 +24,7 @@ import (
 	"github.com/sluice-risk/sluice/engine"
 	"github.com/sluice-risk/sluice/internal/config"
 	"github.com/sluice-risk/sluice/internal/simulate"
+	"github.com/sluice-risk/sluice/internal/stream"
 	"github.com/sluice-risk/sluice/rulesets"
 )
 
@@ -34,9 +37,18 @@ func demoCommand() *cobra.Command {
 
 One process: a stand-in for Kafka, a simulator that produces payments with fraud
 planted among them, the engine that consumes them, and its page. Edit the rules
-under --rules meanwhile and see them reload. Ctrl-C ends it with a summary.`,
+under --rules meanwhile and see them reload. Ctrl-C ends it with a summary.
+
+With --kafka it runs on your brokers instead. It makes four topics, named after
+--topics-prefix, and refuses where one of them exists. At the end it deletes them
+again, or leaves them with --keep-topics. Nothing else is written but one record
+of its position in sluice.published. TLS and SASL are set as for a server:
+--set kafka.tls.ca_file=ca.pem, --set kafka.sasl.user_file=user and so on.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if o.kafka == "" && (c.Flags().Changed("topics-prefix") || o.keep || len(o.set) > 0) {
+				return &exitError{exitUsage, errors.New("--topics-prefix, --keep-topics and --set belong to --kafka")}
+			}
 			return demo(c.Context(), o, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
@@ -46,6 +58,10 @@ under --rules meanwhile and see them reload. Ctrl-C ends it with a summary.`,
 	c.Flags().IntVar(&o.rate, "rate", 200, "events a second; 0 as fast as they are taken")
 	c.Flags().IntVar(&o.events, "events", 0, "stop after so many; 0 goes on until Ctrl-C")
 	c.Flags().Uint64Var(&o.seed, "seed", 1, "seed of the simulated world")
+	c.Flags().StringVar(&o.kafka, "kafka", "", "brokers host:port,… to run on (default: the embedded stand-in)")
+	c.Flags().StringVar(&o.prefix, "topics-prefix", "sluice-demo-", "what the names of its topics begin with on --kafka")
+	c.Flags().BoolVar(&o.keep, "keep-topics", false, "leave its topics on --kafka at the end")
+	c.Flags().StringArrayVar(&o.set, "set", nil, "key=value of the configuration, for TLS and SASL of --kafka")
 	return c
 }
 
@@ -53,11 +69,18 @@ type demoOptions struct {
 	listen, rules, data string
 	rate, events        int
 	seed                uint64
+	kafka, prefix       string
+	keep                bool
+	set                 []string
 }
 
 func demo(ctx context.Context, o demoOptions, out, talk io.Writer) (err error) {
 	if host, _, _ := strings.Cut(o.listen, ":"); host != "127.0.0.1" && host != "localhost" {
 		return &exitError{exitUsage, fmt.Errorf("--listen %s: the demo asks for no API key and listens on loopback only", o.listen)}
+	}
+	if o.kafka != "" && o.data != "" {
+		// The journal names the offsets of topics that are made anew each time.
+		return &exitError{exitUsage, errors.New("--data and --kafka exclude each other: a kept journal belongs to topics that are not kept")}
 	}
 	if o.data == "" {
 		if o.data, err = os.MkdirTemp("", "sluice-demo-*"); err != nil {
@@ -70,21 +93,44 @@ func demo(ctx context.Context, o demoOptions, out, talk io.Writer) (err error) {
 			return err
 		}
 	}
-	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "payments", "decisions", "alerts", "dead-letter"),
-		kfake.BrokerConfigs(map[string]string{"log.retention.bytes": strconv.Itoa(64 << 20)}))
-	if err != nil {
-		return fmt.Errorf("stand-in broker: %w", err)
-	}
-	defer broker.Close()
-	cfg, err := config.Load(config.Input{Flags: map[string]string{
-		"data_dir": o.data, "listen": o.listen, "rulesets": o.rules,
-		"kafka.brokers": strings.Join(broker.ListenAddrs(), ","), "sources": "[{topic: payments}]",
-		"disk.reserve": "64MiB", "disk.ballast": "0",
-	}})
+	flags, err := settings(o.set)
 	if err != nil {
 		return err
 	}
+	maps.Copy(flags, map[string]string{"data_dir": o.data, "listen": o.listen, "rulesets": o.rules, "disk.reserve": "64MiB", "disk.ballast": "0"})
+	var broker *kfake.Cluster // nil: a real one
+	if o.kafka == "" {
+		broker, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.BrokerConfigs(map[string]string{"log.retention.bytes": strconv.Itoa(64 << 20)}))
+		if err != nil {
+			return fmt.Errorf("stand-in broker: %w", err)
+		}
+		defer broker.Close()
+		flags["kafka.brokers"], o.prefix = strings.Join(broker.ListenAddrs(), ","), ""
+	} else {
+		// Results are published under the cell's name: no other engine on these brokers may have it.
+		flags["kafka.brokers"], flags["cell"] = o.kafka, "demo-"+strings.ToLower(rand.Text()[:8])
+	}
+	flags["sources"] = "[{topic: " + o.prefix + "payments}]"
+	for _, name := range []string{"decisions", "alerts", "dead-letter"} {
+		flags["outputs."+strings.ReplaceAll(name, "-", "_")] = o.prefix + name
+	}
+	cfg, err := config.Load(config.Input{Flags: flags})
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
 	log := slog.New(slog.NewTextHandler(talk, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	brokers, err := stream.Reach(cfg.Kafka, "sluice-demo", log)
+	if err != nil {
+		return err
+	}
+	topics, err := makeTopics(ctx, brokers, cfg)
+	if err != nil {
+		return err
+	}
+	defer topics.client.Close()
+	if o.kafka != "" {
+		defer func() { err = errors.Join(err, topics.leave(out, o.keep)) }()
+	}
 	// The world runs faster than the clock, so that windows of a day and labels that
 	// come after days are seen within minutes; the engine lives in the world's time.
 	show := &demoShow{truth: map[string]simulate.Truth{}, world: simulate.New(simulate.Options{Seed: o.seed})}
@@ -97,19 +143,16 @@ func demo(ctx context.Context, o demoOptions, out, talk io.Writer) (err error) {
 	defer stop()
 	var parts sync.WaitGroup
 	err = n.run(running, func() {
-		page := url.URL{Scheme: "http", Host: n.listener.Addr().String(), Path: "/"}
-		rate := "Events as fast as they are taken"
-		if o.rate > 0 {
-			rate = fmt.Sprintf("%d events a second", o.rate)
-		}
-		fmt.Fprintf(out, "\n  Sluice demo: open %s\n\n  %s, through an embedded stand-in for Kafka (topic payments).\n  Rules: %s (edit them; they reload). Ctrl-C ends with a summary.\n\n", page.String(), rate, o.rules)
+		show.page = (&url.URL{Scheme: "http", Host: n.listener.Addr().String(), Path: "/"}).String()
+		show.greet(out, o, topics)
 		parts.Go(func() {
-			if err := show.produce(running, broker.ListenAddrs(), o); err != nil && running.Err() == nil {
-				log.Error("the simulator stopped", "err", err)
+			if err := show.produce(running, topics.client, o); err != nil && running.Err() == nil {
+				log.Error("the simulator stopped", "err", brokers.Explain(err))
+				stop()
 			}
 		})
 		parts.Go(func() { // the stand-in keeps its topics in memory, and tidies up when told
-			for pause(running, 10*time.Second) == nil {
+			for broker != nil && pause(running, 10*time.Second) == nil {
 				broker.ApplyRetention()
 			}
 		})
@@ -123,7 +166,7 @@ func demo(ctx context.Context, o demoOptions, out, talk io.Writer) (err error) {
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
-	show.summary(out)
+	show.summary(out, o)
 	return err
 }
 
@@ -139,6 +182,7 @@ func demoRules(data string) (string, error) {
 
 // demoShow knows what the simulator planted and counts what became of it.
 type demoShow struct {
+	page     string // its address
 	world    *simulate.World
 	now      atomic.Int64 // the world's time, milliseconds since 1970
 	mu       sync.Mutex
@@ -147,37 +191,45 @@ type demoShow struct {
 	events   int
 	verdicts [8]int
 	took     []time.Duration // of the first million decisions
+
+	first, last time.Time // answers
 }
 
-// produce sends the simulated world to the payments topic at its rate.
-func (d *demoShow) produce(ctx context.Context, brokers []string, o demoOptions) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic("payments"))
-	if err != nil {
-		return err
-	}
-	defer client.Close()
+// produce sends the simulated world to the payments topic at its rate. A record's
+// time is when the world sent it, and its key keeps a customer in one partition:
+// merged by time, the partitions give the world's own order again.
+func (d *demoShow) produce(ctx context.Context, client *kgo.Client, o demoOptions) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 	started := time.Now()
 	for i := 0; o.events == 0 || i < o.events; i++ {
 		if o.rate > 0 {
 			due := started.Add(time.Duration(i) * time.Second / time.Duration(o.rate))
-			if err := pause(ctx, time.Until(due)); err != nil {
-				return err
+			if pause(ctx, time.Until(due)) != nil {
+				return context.Cause(ctx)
 			}
 		}
 		for d.waiting() > 5000 { // no faster than the answers: everything here is in memory
-			if err := pause(ctx, 5*time.Millisecond); err != nil {
-				return err
+			if pause(ctx, 5*time.Millisecond) != nil {
+				return context.Cause(ctx)
 			}
 		}
 		e := d.world.Next()
 		d.now.Store(e.At.UnixMilli())
 		d.expect(e.ID, e.Truth)
-		client.Produce(ctx, &kgo.Record{Value: e.Body}, nil)
-		if err := ctx.Err(); err != nil {
-			return err
+		client.Produce(ctx, &kgo.Record{Key: []byte(e.Key), Value: e.Body, Timestamp: e.At}, func(_ *kgo.Record, err error) {
+			if err != nil {
+				fail(fmt.Errorf("event %s: %w", e.ID, err))
+			}
+		})
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 	}
-	return client.Flush(ctx)
+	if err := client.Flush(ctx); err != nil {
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 // waiting is how many events have no answer yet.
@@ -214,12 +266,16 @@ func (d *demoShow) follow(ctx context.Context, cell *engine.Cell, events int) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		for _, r := range results {
-			if r.Verdict == engine.Control {
+			truth, ours := d.truth[r.Event] // others may ask over HTTP meanwhile
+			if r.Verdict == engine.Control || !ours {
 				continue
 			}
 			d.events++
+			if d.last = time.Now(); d.first.IsZero() {
+				d.first = d.last
+			}
 			d.verdicts[r.Verdict]++
-			d.tally.Add(d.truth[r.Event], r.Action)
+			d.tally.Add(truth, r.Action)
 			delete(d.truth, r.Event)
 			if r.Verdict == engine.Decided && len(d.took) < 1_000_000 {
 				d.took = append(d.took, r.Took)

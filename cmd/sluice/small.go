@@ -58,13 +58,9 @@ func configured(c *cobra.Command) func() (*config.Config, error) {
 	c.Flags().StringVar(&file, "config", "", "configuration file (default: $"+config.EnvFile+", else none)")
 	c.Flags().StringArrayVar(&set, "set", nil, "key=value of the configuration, over file and environment")
 	return func() (*config.Config, error) {
-		flags := map[string]string{}
-		for _, s := range set {
-			key, value, ok := strings.Cut(s, "=")
-			if !ok {
-				return nil, &exitError{exitUsage, fmt.Errorf("--set %s: want key=value", s)}
-			}
-			flags[key] = value
+		flags, err := settings(set)
+		if err != nil {
+			return nil, err
 		}
 		cfg, err := config.Load(config.Input{File: file, Env: os.Environ(), Flags: flags})
 		if err != nil {
@@ -72,6 +68,19 @@ func configured(c *cobra.Command) func() (*config.Config, error) {
 		}
 		return cfg, nil
 	}
+}
+
+// settings takes --set flags apart.
+func settings(set []string) (map[string]string, error) {
+	flags := map[string]string{}
+	for _, s := range set {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return nil, &exitError{exitUsage, fmt.Errorf("--set %s: want key=value", s)}
+		}
+		flags[key] = value
+	}
+	return flags, nil
 }
 
 func configCommand() *cobra.Command {
