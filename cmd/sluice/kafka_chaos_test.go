@@ -94,7 +94,7 @@ func TestKafkaChaos(t *testing.T) {
 			return false
 		}
 	})
-	end := caughtUp(t, s)
+	end := published(t, s, empty+uint64(len(f.events)))
 	settled := time.Since(began)
 	s.stop()
 

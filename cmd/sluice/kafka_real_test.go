@@ -25,6 +25,7 @@ import (
 
 // topics makes those of a server as an operator would: payments with four
 // partitions, decisions too. sluice.published is left to the server.
+
 func topics(c *kafkatest.Cluster) {
 	c.Create("payments", 4)
 	c.Create("decisions", 4)
@@ -111,28 +112,31 @@ func durable(t *testing.T, s *server) uint64 {
 	return at
 }
 
-var publishedOf = regexp.MustCompile(`lag 0 records; published (\d+) of (\d+)`)
+var publishedOf = regexp.MustCompile(`published (\d+) of (\d+)`)
 
-// caughtUp waits until a server has read everything and published all that is
-// durable, and gives the last position.
-func caughtUp(t *testing.T, s *server) (end uint64) {
+// published waits until a server has published everything up to a position that it
+// must reach, and tells where it is then.
+func published(t *testing.T, s *server, want uint64) (at uint64) {
 	t.Helper()
 	last, moved := "", time.Now()
 	for {
 		ready := string(s.get("/readyz").body)
-		if m := publishedOf.FindStringSubmatch(ready); m != nil && m[1] == m[2] {
-			end, err := strconv.ParseUint(m[1], 10, 64)
+		m := publishedOf.FindStringSubmatch(ready)
+		if m != nil && m[1] == m[2] {
+			at, err := strconv.ParseUint(m[1], 10, 64)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return end
+			if at >= want {
+				return at
+			}
 		}
-		if ready != last {
-			last, moved = ready, time.Now()
+		if m != nil && m[0] != last {
+			last, moved = m[0], time.Now()
 		} else if time.Since(moved) > time.Minute {
-			t.Fatalf("nothing moves: %s\n%s", ready, s.stacks())
+			t.Fatalf("want position %d published, nothing moves: %s\n%s", want, ready, s.stacks())
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 
