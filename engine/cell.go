@@ -41,6 +41,9 @@ type Options struct {
 	Log      *slog.Logger
 	Register prometheus.Registerer
 	Now      func() time.Time // arrival; time.Now
+	// Seal closes the payload of a source's record that is refused, so that its dead
+	// letter can carry it; nil: payloads are not kept. It is called by any goroutine.
+	Seal func(risk.Source, []byte) []byte
 }
 
 // Cell is one journal, one total order, one state: the walk with what makes it
@@ -322,7 +325,7 @@ func (c *Cell) append(ctx context.Context, b *Batch) error {
 func (b *Batch) refuseCallers() {
 	keep := b.Items[:0]
 	for _, it := range b.Items {
-		if it.source().IsZero() {
+		if !it.source().InOrder() {
 			it.reply(Result{Err: ErrStorage})
 			continue
 		}
@@ -355,7 +358,7 @@ func (c *Cell) answer(b *Batch) {
 	c.memory.add(b.Items, results)
 	for i, it := range b.Items {
 		r := &results[i]
-		if r.Verdict == Conflict && !r.Source.IsZero() {
+		if r.Verdict == Conflict && r.Source.InOrder() {
 			r.Refused = conflict(it.Entry.Event)
 		}
 		c.metrics.count(r)

@@ -58,6 +58,7 @@ func (c *Cell) intake(_ *Batch, it *Item, _ *worker) {
 			Detail: err.Error(),
 			Digest: c.payloadDigest(it.Raw),
 			At:     risk.At(c.opts.Now()),
+			Sealed: c.seal(it),
 		}}
 	}
 }
@@ -65,6 +66,14 @@ func (c *Cell) intake(_ *Batch, it *Item, _ *worker) {
 func (c *Cell) payloadDigest(raw []byte) string {
 	d := c.opts.Decoder.Secrets.Content(raw)
 	return hex.EncodeToString(d[:])
+}
+
+// seal closes the payload of a record that is refused, for its dead letter.
+func (c *Cell) seal(it *Item) []byte {
+	if c.opts.Seal == nil || !it.Source.InOrder() { // one read again gets no other dead letter
+		return nil
+	}
+	return c.opts.Seal(it.Source, it.Raw)
 }
 
 // conflict is what a source is told of an event whose id is taken.
@@ -99,7 +108,7 @@ func (c *Cell) lookUp(it *Item) {
 	rec := it.Entry.Event
 	// Memory first: what a checkpoint takes out of it in between is in the store.
 	it.recent, _ = c.memory.find(it.Key)
-	if it.known = nil; c.progress.filter.mayHold(it.Key) {
+	if it.known = nil; rec.Source.Again || c.progress.filter.mayHold(it.Key) { // the filter knows no more than dedup asks for
 		it.known, it.err = c.stored(it.Key)
 	}
 	if it.err == nil && namesAnother(&rec.Event) {
@@ -175,6 +184,14 @@ func (c *Cell) settled(it *Item) bool {
 		it.reply(r)
 		return true
 	}
+	if it.Entry.Refused != nil && it.Entry.Refused.Source.Again {
+		// Its dead letter is out: it gets no other, and no place.
+		r := it.result(0)
+		r.Verdict = Refused
+		c.metrics.count(&r)
+		it.reply(r)
+		return true
+	}
 	rec := it.Entry.Event
 	if rec == nil {
 		return false
@@ -187,15 +204,21 @@ func (c *Cell) settled(it *Item) bool {
 	} else {
 		return false
 	}
-	if risk.Time(c.watermark.Load()).Sub(at) > time.Duration(c.dedup.Load()) {
+	horizon := time.Duration(c.dedup.Load())
+	if b := c.bundle.Load(); rec.Source.Again && b != nil {
+		horizon = remembered(b.Rules.Features.Limits(), rec.Source)
+	}
+	if risk.Time(c.watermark.Load()).Sub(at) > horizon {
 		return false
 	}
 	if content == rec.Content {
 		it.verdict = Duplicate
-	} else if rec.Source.IsZero() {
+	} else if !rec.Source.InOrder() {
 		it.verdict = Conflict
 	} else { // keeps its place, so that the dead letter is sent exactly once
-		it.Entry = risk.Entry{Refused: conflict(rec)}
+		refused := conflict(rec)
+		refused.Sealed = c.seal(it)
+		it.Entry = risk.Entry{Refused: refused}
 		it.encoded = risk.AppendEntry(it.encoded[:0], &it.Entry, it.salt)
 		return false
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/binary"
 	"errors"
+	"time"
 
 	"github.com/sluice-risk/sluice/features"
 	"github.com/sluice-risk/sluice/risk"
@@ -56,10 +57,20 @@ func (l *ledger) find(key risk.EventKey, stored *row) *row {
 	return stored
 }
 
+// remembered is for how long an event of a source is known again. A record that is
+// read again may be old: bringing it in twice changes nothing for as long as rows
+// are certain to be kept.
+func remembered(limits features.Limits, s risk.Source) time.Duration {
+	if s.Again {
+		return max(limits.Dedup, limits.LabelHorizon)
+	}
+	return limits.Dedup
+}
+
 // admit tells whether an event is new. Beyond the dedup horizon an id may come
 // again as another event.
 func (l *ledger) admit(it *Item, rec *risk.Record, watermark risk.Time) Verdict {
-	if r := l.find(it.Key, it.known); r != nil && r.position != 0 && watermark.Sub(r.at) <= l.limits.Dedup {
+	if r := l.find(it.Key, it.known); r != nil && r.position != 0 && watermark.Sub(r.at) <= remembered(l.limits, rec.Source) {
 		if r.content == rec.Content {
 			return Duplicate
 		}

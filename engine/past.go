@@ -107,7 +107,7 @@ func (c *Cell) readResult(it *Item, position journal.Position) (Result, error) {
 	}
 	r := it.result(position)
 	r.Answered, r.Took = first.Answered, 0
-	if r.Verdict == Conflict && !r.Source.IsZero() {
+	if r.Verdict == Conflict && r.Source.InOrder() {
 		r.Refused = conflict(rec)
 	}
 	return r, nil

@@ -1,6 +1,9 @@
 package risk
 
-import "strconv"
+import (
+	"encoding/base64"
+	"strconv"
+)
 
 // The canonical JSON of control entries, and of what a decision is made of.
 
@@ -63,7 +66,11 @@ func (r *Refused) append(dst []byte) []byte {
 	dst = textMember(dst, "reason", r.Reason)
 	dst = textMember(dst, "detail", r.Detail)
 	dst = textMember(dst, "digest", r.Digest)
-	return append(timeMember(dst, "at", r.At), '}')
+	dst = timeMember(dst, "at", r.At)
+	if len(r.Sealed) > 0 {
+		dst = append(base64.StdEncoding.AppendEncode(append(key(dst, "sealed"), '"'), r.Sealed), '"')
+	}
+	return append(dst, '}')
 }
 
 func (g *Genesis) append(dst []byte) []byte {

@@ -21,6 +21,7 @@ const (
 	kindAnswered
 	kindRefused
 	kindGenesis
+	kindAgain // an event, as kindEvent, whose Source.Again is set
 )
 
 var (
@@ -47,9 +48,12 @@ func AppendEntry(dst []byte, e *Entry, salt [16]byte) []byte {
 	if parts != 1 {
 		return nil
 	}
+	if kind == kindEvent && e.Event.Source.Again {
+		kind = kindAgain
+	}
 	dst = append(dst, EntryVersion, kind)
 	switch kind {
-	case kindEvent:
+	case kindEvent, kindAgain:
 		return e.Event.appendTo(dst, salt)
 	case kindActivation:
 		return e.Activation.append(dst)
@@ -146,10 +150,13 @@ func DecodeEntry(b []byte, e *Entry) error {
 	}
 	body := b[2:]
 	switch b[1] {
-	case kindEvent:
+	case kindEvent, kindAgain:
 		r := new(Record)
 		if err := r.decode(body); err != nil {
 			return err
+		}
+		if r.Source.Again = b[1] == kindAgain; r.Source.Again && r.Source.IsZero() {
+			return fmt.Errorf("%w: event: read again from no topic", ErrEntry)
 		}
 		e.Event = r
 		return nil
@@ -165,7 +172,13 @@ func DecodeEntry(b []byte, e *Entry) error {
 		}
 		return nil
 	case kindRefused:
-		return decodeControl(body, &e.Refused)
+		if err := decodeControl(body, &e.Refused); err != nil {
+			return err
+		}
+		if len(e.Refused.Sealed) == 0 {
+			e.Refused.Sealed = nil // absent and empty are one
+		}
+		return nil
 	case kindGenesis:
 		return decodeControl(body, &e.Genesis)
 	}
@@ -176,10 +189,10 @@ func DecodeEntry(b []byte, e *Entry) error {
 // was; other entries, and erased ones, come back unchanged. It gives nil for
 // bytes that are no entry of this version. b is not changed.
 func EraseEntry(b []byte) []byte {
-	if len(b) < 2 || b[0] != EntryVersion || b[1] == 0 || b[1] > kindGenesis {
+	if len(b) < 2 || b[0] != EntryVersion || b[1] == 0 || b[1] > kindAgain {
 		return nil
 	}
-	if b[1] != kindEvent {
+	if b[1] != kindEvent && b[1] != kindAgain {
 		return bytes.Clone(b)
 	}
 	c := cursor{b: b[2:]}

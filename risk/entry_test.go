@@ -81,7 +81,8 @@ func TestControlEntries(t *testing.T) {
 	for _, want := range []Entry{
 		{Activation: &Activation{"ruleset", "card \"one\"", "ab12", 1 << 40, "deploy <bot>", 1_790_000_000_123}},
 		{Answered: &Answered{"acme", "e1", Review, []string{"deadline"}, 1_790_000_000_000}},
-		{Refused: &Refused{"acme", Source{"payments", 3, 1 << 50}, "invalid_json", "want a comma", "00ff", 5}},
+		{Refused: &Refused{"acme", Source{"payments", 3, 1 << 50, false}, "invalid_json", "want a comma", "00ff", 5, nil}},
+		{Refused: &Refused{"acme", Source{"payments", 3, 1 << 50, false}, "invalid_json", "want a comma", "00ff", 5, []byte{0, 255, 1}}},
 		{Genesis: &Genesis{"main", "EUR", 1_790_000_000_000}},
 		{Genesis: &Genesis{}},
 	} {
@@ -103,6 +104,30 @@ func TestControlEntries(t *testing.T) {
 	}
 }
 
+// What was written before payloads could be sealed, and before records were read
+// again, is read as it was.
+func TestEntriesOfBefore(t *testing.T) {
+	const old = "\x01\x04" + `{"tenant":"acme","source":{"topic":"payments","partition":3,"offset":7},"reason":"invalid_event","detail":"no JSON","digest":"00ff","at":"1970-01-01T00:00:00.005Z"}`
+	var e Entry
+	if err := DecodeEntry([]byte(old), &e); err != nil || e.Refused.Sealed != nil || !e.Refused.Source.InOrder() {
+		t.Errorf("DecodeEntry = %+v, %v", e.Refused, err)
+	}
+	if again := AppendEntry(nil, &e, testSalt); string(again) != old {
+		t.Errorf("written again: %s", again)
+	}
+	rec, err := decode(t, Decoder{}, string(sample(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec.Source = Source{Topic: "payments"}
+	first := AppendEntry(nil, &Entry{Event: rec}, testSalt)
+	rec.Source.Again = true
+	again := AppendEntry(nil, &Entry{Event: rec}, testSalt)
+	if first[1] != 1 || again[1] != 6 || !bytes.Equal(first[2:], again[2:]) {
+		t.Error("an entry read again differs in more than its kind")
+	}
+}
+
 func TestEntriesThatAreNone(t *testing.T) {
 	for _, e := range []Entry{{}, {Event: &Record{}, Genesis: &Genesis{}}, {Answered: &Answered{}}} {
 		if b := AppendEntry([]byte("x"), &e, testSalt); b != nil {
@@ -121,7 +146,8 @@ func TestEntriesThatAreNone(t *testing.T) {
 	f("\x00\x01", ErrEntry)
 	f("\x02\x01", ErrEntryVersion)
 	f("\x01\x00", ErrEntryKind)
-	f("\x01\x06{}", ErrEntryKind)
+	f("\x01\x06{}", ErrEntry)
+	f("\x01\x07{}", ErrEntryKind)
 	f("\x01\x05{}x", ErrEntry)
 	f("\x01\x05{\"x\":1}", ErrEntry)
 	f("\x01\x03{}", ErrEntry)

@@ -87,7 +87,7 @@ func genRecord(t *rapid.T) *Record {
 		IDs:     testSecrets.IDs(&e),
 	}
 	if rapid.Bool().Draw(t, "source") {
-		r.Source = Source{"payments", rapid.Int32().Draw(t, "partition"), rapid.Int64().Draw(t, "offset")}
+		r.Source = Source{"payments", rapid.Int32().Draw(t, "partition"), rapid.Int64().Draw(t, "offset"), rapid.Bool().Draw(t, "again")}
 	}
 	copy(r.Content[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "content"))
 	if rapid.Bool().Draw(t, "facts") {

@@ -46,10 +46,17 @@ type Source struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
 	Offset    int64  `json:"offset"`
+	// Again says that the record was read once more, on request and out of the order
+	// of its partition: reading goes on where it did before.
+	Again bool `json:"-"`
 }
 
 // IsZero reports whether the record came from no topic.
 func (s Source) IsZero() bool { return s.Topic == "" }
+
+// InOrder reports whether the record stands for its place in a partition: what was
+// before it is in the journal.
+func (s Source) InOrder() bool { return s.Topic != "" && !s.Again }
 
 // Digest is a SHA-256 or HMAC-SHA-256 value.
 type Digest [sha256.Size]byte
@@ -99,7 +106,7 @@ type Answered struct {
 }
 
 // Refused is a source's record that could not become an event. Its payload is
-// not kept.
+// not kept, or only sealed for whoever has the private key.
 type Refused struct {
 	Tenant string `json:"tenant"`
 	Source Source `json:"source"`
@@ -107,6 +114,7 @@ type Refused struct {
 	Detail string `json:"detail"`
 	Digest string `json:"digest"` // keyed digest of the payload, hex
 	At     Time   `json:"at"`
+	Sealed []byte `json:"sealed,omitempty"` // the payload; see internal/seal
 }
 
 // Genesis fixes for the life of a journal what no release may change.
