@@ -21,6 +21,7 @@ import (
 	"github.com/sluice-risk/sluice/internal/diag"
 	"github.com/sluice-risk/sluice/internal/expression"
 	"github.com/sluice-risk/sluice/internal/lists"
+	"github.com/sluice-risk/sluice/internal/mapping"
 	"github.com/sluice-risk/sluice/rules"
 )
 
@@ -103,7 +104,7 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
-	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), testCommand(), replayCommand(),
+	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), testCommand(), explainCommand(), replayCommand(),
 		simulateCommand(), keysCommand(), configCommand(), versionCommand())
 	group(root)
 	usage(root)
@@ -137,7 +138,7 @@ func explainCodes(root *cobra.Command) {
 		topic := c.Run
 		c.Run = func(c *cobra.Command, args []string) {
 			if len(args) == 1 {
-				for _, codes := range [][]diag.Code{diag.Codes, expression.Codes, features.Codes, rules.Codes, lists.Codes} {
+				for _, codes := range [][]diag.Code{diag.Codes, expression.Codes, features.Codes, rules.Codes, lists.Codes, mapping.Codes} {
 					for _, code := range codes {
 						if strings.EqualFold(code.ID, args[0]) {
 							fmt.Fprintf(c.OutOrStdout(), "%s: %s\n", code.ID, code.Explain)
