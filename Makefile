@@ -94,6 +94,14 @@ $(PYTHON)/fetched: internal/kafkatest/requirements.txt
 test-kafka: $(KAFKA)/fetched $(PYTHON)/fetched ## tests against a real Apache Kafka: needs Java 17, Maven and Python, about 8 minutes
 	$(KAFKA_TEST) -timeout 20m -run '^TestKafka' $(or $(TESTFLAGS),-v) ./internal/kafkatest ./cmd/sluice
 
+# What runs deploy/ elsewhere, as the tools of those places see it.
+DEPLOY := $(CURDIR)/.cache/deploy
+
+.PHONY: test-deploy
+test-deploy: ## deploy/ by promtool, hadolint, kubernetes-validate, systemd-analyze; fetches them the first time
+	.ci/deploy-tools '$(DEPLOY)'
+	SLUICE_TEST_TOOLS='$(DEPLOY)' go test -count 1 -timeout 3m -run '^TestDeployTools$$' $(or $(TESTFLAGS),-v) ./cmd/sluice
+
 .PHONY: clean
 clean: ## remove what build made
 	rm -rf bin dist
