@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"unicode/utf8"
 
@@ -64,7 +65,7 @@ func (s *run) convert(f *field, from string, v value) (value, error) {
 		case f.otherwise == "absent":
 			return value{}, nil
 		case f.otherwise == "skip":
-			return value{}, fmt.Errorf("%w: %s is %s, which its table leaves out", ErrSkip, from, shown(f, text))
+			return value{}, fmt.Errorf("%w: %s is %s, which its table leaves out", ErrSkip, cmp.Or(from, f.sources()), shown(f, text))
 		case f.otherwise == "error":
 			return value{}, s.fault(f, from, shown(f, text)+" is not in its table")
 		default: // same

@@ -51,7 +51,7 @@ func (m *Mapping) Explain(r *Record) Explanation {
 	for _, f := range fields {
 		raw, from, err := s.field(nil, f)
 		found := Finding{Field: f.target.name, From: from, Value: string(raw)}
-		if len(raw) == 0 && err == nil && !f.join {
+		if from == "" || len(raw) == 0 && err == nil {
 			found.From = f.sources()
 		}
 		if e, ok := errors.AsType[*Error](err); ok {

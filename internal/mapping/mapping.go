@@ -297,7 +297,8 @@ func (s *run) unquoted(v value) []byte {
 	return s.text
 }
 
-// source gives the value that a field comes from, and which of its sources gave it.
+// source gives the value that a field comes from, and which of its sources gave
+// it: none where it is made of all of them.
 func (s *run) source(f *field) (v value, from string, err error) {
 	if !f.join {
 		for i := range f.refs {
@@ -314,16 +315,12 @@ func (s *run) source(f *field) (v value, from string, err error) {
 	s.join = s.join[:0]
 	for i := range f.refs {
 		r := &f.refs[i]
-		if i > 0 {
-			from += " + "
-		}
-		from += r.text
 		part := s.fetch(r)
 		switch part.kind {
 		case 0:
-			return value{}, from, nil // half a key is no key
+			return value{}, "", nil // half a key is no key
 		case '{', '[':
-			return value{}, from, s.fault(f, r.text, found(part.kind)+" where one value is expected")
+			return value{}, "", s.fault(f, r.text, found(part.kind)+" where one value is expected")
 		}
 		if i > 0 {
 			s.join = append(s.join, f.with...)
@@ -333,11 +330,11 @@ func (s *run) source(f *field) (v value, from string, err error) {
 			text = bytes.TrimSpace(text)
 		}
 		if len(text) == 0 {
-			return value{}, from, nil
+			return value{}, "", nil
 		}
 		s.join = append(s.join, text...)
 	}
-	return value{kind: '"', text: s.join}, from, nil
+	return value{kind: '"', text: s.join}, "", nil
 }
 
 // sources names all that a field may come from.
@@ -367,6 +364,9 @@ func found(k jsontext.Kind) string {
 }
 
 func (s *run) fault(f *field, from, fault string) error {
+	if from == "" {
+		from = f.sources()
+	}
 	return &Error{Target: f.target.name, From: from, Fault: fault}
 }
 
