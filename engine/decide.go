@@ -20,6 +20,9 @@ func (w *Walk) decide(b *Batch, it *Item, s *worker) {
 	var score risk.Number
 	if scorer := b.bundle.scorers[sc.Name]; scorer != nil {
 		score = scorer.Score(s.outcome.Points, it.vector.Values)
+		if score.Set && !it.Started.IsZero() { // as in fired: what is computed again is not kept twice
+			w.scores[sc.Name].Observe(score.Value)
+		}
 	}
 	action, reasons, challenge := sc.Conclude(&s.outcome, score)
 
@@ -47,7 +50,6 @@ func (w *Walk) decide(b *Batch, it *Item, s *worker) {
 		d.Hold = risk.Hold{ID: it.Key.HoldID(), Expires: rec.Arrival.Add(sc.Holds.For)}
 	}
 	w.metrics.fired(it, s.outcome.Fired)
-	w.metrics.scored(it, sc.Name, score)
 	it.body = d.AppendBody(make([]byte, 0, 2048), true)
 	it.bodySum = sha256.Sum256(it.body)
 	if it.Redact {

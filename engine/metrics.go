@@ -99,20 +99,19 @@ func (m *Metrics) fired(it *Item, fired []risk.Fired) {
 }
 
 // expect begins the counts of a release's decisions at 0, so that the first of
-// them is seen as an increase.
-func (m *Metrics) expect(b *Bundle) {
+// them is seen as an increase. It gives where each scenario's scores are kept,
+// found once, for looking it up by label costs more than keeping a score.
+func (m *Metrics) expect(b *Bundle) (scores map[string]prometheus.Observer) {
+	scores = map[string]prometheus.Observer{}
 	for _, sc := range b.Rules.Scenarios() {
 		for _, action := range []risk.Action{risk.Allow, risk.Review, risk.Block} {
 			m.decisions.WithLabelValues(sc.Name, action.String(), modeLive)
 		}
+		if b.scorers[sc.Name] != nil {
+			scores[sc.Name] = m.scores.WithLabelValues(sc.Name)
+		}
 	}
-}
-
-// scored keeps how scores are spread. A scenario without a scorer has none.
-func (m *Metrics) scored(it *Item, scenario string, score risk.Number) {
-	if score.Set && !it.Started.IsZero() {
-		m.scores.WithLabelValues(scenario).Observe(score.Value)
-	}
+	return scores
 }
 
 // beginFeatures and endFeatures stand around the features step: two looks at the

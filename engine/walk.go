@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/sluice-risk/sluice/features"
 	"github.com/sluice-risk/sluice/internal/expression"
 	"github.com/sluice-risk/sluice/risk"
@@ -28,6 +30,7 @@ type Walk struct {
 	stored  bool // a store takes over what the ledger remembers
 	workers pool
 	metrics *Metrics
+	scores  map[string]prometheus.Observer // by scenario, of the bundle
 }
 
 // NewWalk returns a walk before the first entry. load gives the bundle of an
@@ -108,7 +111,7 @@ func (w *Walk) activate(it *Item, at journal.Position) error {
 
 func (w *Walk) use(b *Bundle) {
 	w.bundle = b
-	w.metrics.expect(b)
+	w.scores = w.metrics.expect(b)
 	if w.state == nil {
 		w.state = features.NewState(b.Rules.Features)
 	} else {
