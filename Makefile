@@ -94,6 +94,10 @@ $(PYTHON)/fetched: internal/kafkatest/requirements.txt
 test-kafka: $(KAFKA)/fetched $(PYTHON)/fetched ## tests against a real Apache Kafka: needs Java 17, Maven and Python, about 8 minutes
 	$(KAFKA_TEST) -timeout 20m -run '^TestKafka' $(or $(TESTFLAGS),-v) ./internal/kafkatest ./cmd/sluice
 
+.PHONY: bench-kafka
+bench-kafka: $(KAFKA)/fetched ## payments a second from topic to topic, against a loop that only copies them
+	SLUICE_TEST_BENCH=1 $(subst nice ,,$(KAFKA_TEST)) -timeout 60m -run '^TestKafkaThroughput$$' $(or $(TESTFLAGS),-v) ./cmd/sluice
+
 # What runs deploy/ elsewhere, as the tools of those places see it.
 DEPLOY := $(CURDIR)/.cache/deploy
 

@@ -29,8 +29,17 @@ import (
 const childVariable = "SLUICE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childVariable) != "" {
+	switch path := os.Getenv("SLUICE_TEST_PROFILE"); {
+	case os.Getenv(childVariable) != "" && path != "":
+		os.Exit(profiled(path))
+	case os.Getenv(childVariable) != "":
 		main()
+	case os.Getenv(loopVariable) != "":
+		if err := loop(os.Getenv(loopVariable)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	testscript.Main(m, map[string]func(){"sluice": main})
 }
