@@ -81,7 +81,6 @@ $(KAFKA)/fetched: internal/kafkatest/pom.xml
 	@command -v java >/dev/null && command -v mvn >/dev/null || { echo "needs Java 17 or later and Maven"; exit 1; }
 	rm -rf '$(KAFKA)'
 	mvn -q -B -ntp -f $< dependency:copy-dependencies -DoutputDirectory='$(KAFKA)/lib' -DincludeScope=runtime
-	python3 -m venv '$(KAFKA)/python' && '$(KAFKA)/python/bin/pip' -q install confluent-kafka==2.16.1 || echo "no Python client: its test is skipped"
 	touch $@
 
 # Oracles and other clients that are Python.

@@ -17,12 +17,13 @@ import (
 	"github.com/sluice-risk/sluice/risk"
 )
 
-// oraclePython is an interpreter that has DuckDB.
+// oraclePython is an interpreter that has what internal/kafkatest/requirements.txt
+// names: DuckDB, and a Kafka client.
 func oraclePython(t *testing.T) string {
 	t.Helper()
 	const variable = "SLUICE_TEST_PYTHON"
 	if os.Getenv(variable) == "" {
-		t.Skipf("needs a Python with DuckDB: %s is not set; `make test-kafka` makes one and sets it", variable)
+		t.Skipf("needs a Python of the tests' own: %s is not set; `make test-kafka` makes one and sets it", variable)
 	}
 	return os.Getenv(variable)
 }
