@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-risk/sluice/engine"
+	"github.com/sluice-risk/sluice/internal/config"
 	"github.com/sluice-risk/sluice/internal/enrich"
 	"github.com/sluice-risk/sluice/replay"
 	"github.com/sluice-risk/sluice/risk"
@@ -23,19 +24,41 @@ func replayCommand() *cobra.Command {
 		rules, events, journal, blobs, from, to, decisions, features, tenant string
 		batch                                                                int
 	}
+	var letters letterReplay
+	var load func() (*config.Config, error)
 	c := &cobra.Command{
-		Use:   "replay (--rules DIR --events FILE|- | --journal DIR [--rules DIR])",
-		Short: "Run past events through the live code",
-		Long: `Run past events through the live code.
+		Use:   "replay (--rules DIR --events FILE|- | --journal DIR [--rules DIR] | --dead-letter)",
+		Short: "Run past events through the live code, or have refused records read again",
+		Long: `Run past events through the live code, or have refused records read again.
 
 With --events, JSON lines (plain, gzip or zstd) are decided under --rules. With
 --journal, a journal is decided again: under the releases it activated, which also
-proves that the decisions are the ones made then, or under --rules throughout.`,
+proves that the decisions are the ones made then, or under --rules throughout.
+
+With --dead-letter, the running server is asked to read the records of dead letters
+again at their places in the source topics. What was taken before stays as it is.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			for _, name := range letterFlags {
+				if !letters.on && c.Flags().Changed(name) {
+					return &exitError{exitUsage, fmt.Errorf("--%s needs --dead-letter", name)}
+				}
+			}
+			if letters.on {
+				for _, name := range pastFlags {
+					if c.Flags().Changed(name) {
+						return &exitError{exitUsage, fmt.Errorf("--%s does not go with --dead-letter", name)}
+					}
+				}
+				cfg, err := load()
+				if err != nil {
+					return err
+				}
+				return letters.run(c, cfg)
+			}
 			switch {
 			case (f.events == "") == (f.journal == ""):
-				return &exitError{exitUsage, errors.New("give --events or --journal, one of them")}
+				return &exitError{exitUsage, errors.New("give --events, --journal or --dead-letter, one of them")}
 			case f.events != "" && f.rules == "":
 				return &exitError{exitUsage, errors.New("--events needs --rules")}
 			case f.batch < 1:
@@ -85,8 +108,16 @@ proves that the decisions are the ones made then, or under --rules throughout.`,
 	flags.StringVar(&f.features, "features", "", "write feature values as CSV; - is standard output")
 	flags.StringVar(&f.tenant, "tenant", "default", "tenant of --events")
 	flags.IntVar(&f.batch, "batch", 512, "events a batch; changes no result")
+	load = configured(c)
+	letters.flags(c)
 	return c
 }
+
+// A flag belongs to one of the two things that replay does.
+var (
+	pastFlags   = []string{"rules", "events", "journal", "blobs", "from", "to", "decisions", "features", "tenant", "batch"}
+	letterFlags = []string{"config", "set", "reason", "topic", "since", "from-offset", "limit", "dry-run", "server", "api-key-file", "server-ca"}
+)
 
 func runReplay(c *cobra.Command, o replay.Options, events, dir, blobs string) (replay.Summary, error) {
 	if events != "" {

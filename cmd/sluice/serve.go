@@ -89,13 +89,17 @@ func open(cfg *config.Config, keys *auth.Keys, log *slog.Logger, now func() time
 	if err != nil {
 		return n, err
 	}
+	sealed, err := sealer(cfg.DeadLetter, log)
+	if err != nil {
+		return n, err
+	}
 	n.cell, err = engine.Open(cfg.DataDir, engine.Options{
 		Tables: tables, Decoder: decoder, Tenant: cfg.Tenant, Cell: cfg.Cell,
 		BatchEvents: cfg.Limits.BatchEvents, Inflight: cfg.Limits.InFlight,
 		CheckpointEvery: cfg.Checkpoint.Every, CheckpointEvents: cfg.Checkpoint.Events,
 		RetainDecisions: cfg.Decisions.Retain, RetainJournal: cfg.Journal.Retain, RetainBytes: int64(cfg.Journal.RetainBytes),
 		JournalDir: cfg.Journal.Dir, DiskReserve: int64(cfg.Disk.Reserve), DiskBallast: int64(cmp.Or(cfg.Disk.Ballast, -1)), // 0: none
-		Store: store.Options{Logger: log}, Log: log, Register: n.registry, Now: now,
+		Store: store.Options{Logger: log}, Log: log, Register: n.registry, Now: now, Seal: sealed,
 	})
 	if err != nil {
 		return n, err
@@ -112,6 +116,9 @@ func open(cfg *config.Config, keys *auth.Keys, log *slog.Logger, now func() time
 	}
 	o := api.Options{Keys: keys, Tenant: cfg.Tenant, Limits: api.Limits{BodyBytes: int(cfg.Limits.BodyBytes), Drain: cfg.Limits.Drain},
 		Checks: checks, Release: n.releases.State, Register: n.registry, Gatherer: n.registry, MetricsApart: cfg.MetricsListen != "", Version: version, Log: log}
+	if n.stream != nil && len(cfg.Sources) > 0 {
+		o.Replay = reread(n.stream)
+	}
 	if n.server, err = api.New(n.cell, o); err != nil {
 		return n, err
 	}

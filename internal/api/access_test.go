@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -40,13 +41,13 @@ func TestAccess(t *testing.T) {
 	}
 	keys, tokens := keyring(t, names...)
 	f := newFake()
-	c := newClient(t, f, Options{Keys: keys, Gatherer: prometheus.NewRegistry()})
+	c := newClient(t, f, Options{Keys: keys, Gatherer: prometheus.NewRegistry(), Replay: func(context.Context, string, []risk.Source) []Replayed { return []Replayed{} }})
 	id := c.with(tokens["own decide"]).do("POST", decisions, payment("pay_1", "5.00")).status(200).json()["id"].(string)
 
 	// The scope that each route asks for. A new route must be entered here.
 	want := map[string]auth.Scope{
 		"POST /v1/decisions": auth.Decide, "GET /v1/decisions/{id}": auth.Decide, "POST /v1/decisions/{id}/outcomes": auth.Decide, "POST /v1/events": auth.Decide,
-		"GET /metrics": auth.Admin, "GET /healthz": "", "GET /readyz": "", "GET /version": "", "GET /openapi.json": "",
+		"POST /v1/dead-letters/replays": auth.Admin, "GET /metrics": auth.Admin, "GET /healthz": "", "GET /readyz": "", "GET /version": "", "GET /openapi.json": "",
 	}
 	n := 0
 	for _, r := range c.server.routes() {
@@ -73,6 +74,9 @@ func TestAccess(t *testing.T) {
 				}
 				if strings.HasSuffix(r.path, "/outcomes") {
 					body = fmt.Sprintf(`{"status":"declined","decline_code":"%d"}`, n)
+				}
+				if r.path == replays {
+					body, code = `{"records":[{"topic":"payments","offsets":[1]}]}`, 200
 				}
 				switch {
 				case scope == "":

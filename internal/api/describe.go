@@ -156,6 +156,9 @@ var examples = map[string]object{
 			"event": {"id": "lab_3", "type": "label", "time": "2026-12-02T08:00:00Z"},
 			"label": {"event": "pay_91", "kind": "fraud"}}`),
 	},
+	"Replay": {
+		"two": example("Two records of one partition.", `{"records": [{"topic": "payments", "partition": 0, "offsets": [17, 42]}]}`),
+	},
 	"Outcome": {
 		"declined": example("The issuer declined.", `{"status": "declined", "decline_code": "51", "avs_result": "N", "cvc_result": "M"}`),
 		"captured": example("With an id and a time of your own.", `{"id": "out_91_1", "time": "2026-11-21T12:00:04Z", "status": "captured", "three_ds": "authenticated"}`),

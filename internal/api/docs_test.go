@@ -45,7 +45,7 @@ func TestDocs(t *testing.T) {
 			}
 		}
 	}
-	for name, n := range map[string]int{"Event": 2, "Decision": 2, "supersedes": 1, "Accepted": 1, "Outcome": 1, "Problem": 1, "Readiness": 1} {
+	for name, n := range map[string]int{"Event": 2, "Decision": 2, "supersedes": 1, "Accepted": 1, "Outcome": 1, "Problem": 1, "Readiness": 1, "Replay": 1, "Replayed": 1} {
 		if checked[name] != n {
 			t.Errorf("%d examples of %s, want %d", checked[name], name, n)
 		}

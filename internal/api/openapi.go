@@ -70,6 +70,8 @@ func operation(r *route, o Options) object {
 	}
 	if r.request != "" {
 		op["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": ref(r.request), "examples": examples[r.request]}}}
+	}
+	if r.request != "" && r.id != "replay" {
 		parameters = append(parameters, object{"name": "Prefer", "in": "header", "description": "handling=strict refuses what would be warned of.",
 			"schema": object{"type": "string"}})
 	}
@@ -102,7 +104,7 @@ func operation(r *route, o Options) object {
 			content["application/json"] = object{"schema": object{"type": "object"}}
 		}
 		response := object{"description": a.about, "content": content}
-		if r.request != "" {
+		if r.request != "" && r.id != "replay" {
 			response["headers"] = object{"Idempotent-Replayed": header("string", "true where an earlier answer is repeated.")}
 		}
 		if r.id == "decide" {
@@ -362,6 +364,15 @@ func answerSchemas() object {
 			"id":         text("Id of the outcome as an event; needs time. By default it follows from the decision and the content, so that sending it again counts once.")}},
 		"Accepted": structure("", object{"event": text("Id of the event."), "position": position(),
 			"verdict": object{"type": "string", "enum": []string{"observed", "duplicate"}, "description": "duplicate: it was sent before and counts once."}, "warnings": warnings}, "position"),
+		"Replay": object{"type": "object", "required": []string{"records"}, "description": fmt.Sprintf("Records to read again, at most %d.", MaxReplay), "properties": object{
+			"records": arrayOf("By partition.", structure("", object{"topic": text("A topic of sources."), "partition": object{"type": "integer", "minimum": 0, "description": "Its number."},
+				"offsets": arrayOf("Places in it.", object{"type": "integer", "minimum": 0})}))}},
+		"Replayed": structure("", object{"results": arrayOf("In the order in which they were named.", structure("", object{
+			"topic": text(""), "partition": typed("integer", ""), "offset": typed("integer", ""),
+			"result": object{"type": "string", "enum": resultNames(), "description": resultTexts()},
+			"event":  text("Id of the event that it is."), "decision": decisionID(), "position": position(),
+			"reason": text("Of refused: as in a dead letter."), "detail": text("Of refused and failed."),
+		}, "event", "decision", "position", "reason", "detail"))}),
 		"Health": structure("", object{"status": object{"type": "string", "const": "ok"}}),
 		"Readiness": structure("", object{"ready": typed("boolean", "Whether every check is ok."), "checks": object{"type": "object",
 			"additionalProperties": structure("", object{"ok": typed("boolean", ""), "detail": text("")})}}),
@@ -373,4 +384,19 @@ func answerSchemas() object {
 				"detail": text("What is wrong, for people; never the value."), "hint": text("What would be right.")}, "hint")),
 		}, "detail", "errors"),
 	}
+}
+
+func resultNames() (names []string) {
+	for _, r := range replayResults {
+		names = append(names, r[0])
+	}
+	return names
+}
+
+func resultTexts() string {
+	var texts []string
+	for _, r := range replayResults {
+		texts = append(texts, r[0]+": "+r[1])
+	}
+	return strings.Join(texts, "; ") + "."
 }

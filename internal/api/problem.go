@@ -21,6 +21,7 @@ var (
 	invalidID        = &kind{name: "invalid-id", title: "Not a decision id", status: 400}
 	invalidEvent     = &kind{name: "invalid-event", title: "The event cannot be taken", status: 400}
 	invalidOutcome   = &kind{name: "invalid-outcome", title: "The outcome cannot be taken", status: 400}
+	invalidReplay    = &kind{name: "invalid-replay", title: "The records to read again are not named as they must be", status: 400}
 	unauthenticated  = &kind{name: "unauthenticated", title: "No valid API key", status: 401}
 	forbidden        = &kind{name: "forbidden", title: "The API key may not do this", status: 403}
 	notFound         = &kind{name: "not-found", title: "Not found", status: 404}
@@ -42,7 +43,7 @@ var (
 )
 
 // kinds are all there are, by status.
-var kinds = []*kind{incompleteBody, invalidHeader, invalidID, invalidEvent, invalidOutcome, unauthenticated, forbidden,
+var kinds = []*kind{incompleteBody, invalidHeader, invalidID, invalidEvent, invalidOutcome, invalidReplay, unauthenticated, forbidden,
 	notFound, methodNotAllowed, slowBody, conflicting, observedOnly, tooLarge, unsupportedType, noScenario, rateLimited,
 	overloaded, internal, noRelease, shuttingDown, storageFull, unconfirmed, crowded}
 

@@ -55,6 +55,11 @@ func (s *Server) routes() []route {
 		answers:  []answer{{202, "Accepted", "The event is counted, once."}},
 		problems: []*kind{invalidHeader, invalidEvent, conflicting, overloaded, storageFull, noRelease, shuttingDown, unconfirmed},
 	}, {
+		method: "POST", path: "/v1/dead-letters/replays", scope: auth.Admin, serve: (*call).replay,
+		id: "replay", summary: "Read records that were refused again, at their places in the source topics.", request: "Replay",
+		answers:  []answer{{200, "Replayed", "What became of each. Asking again changes nothing."}},
+		problems: []*kind{invalidReplay, notFound, noRelease},
+	}, {
 		method: "GET", path: "/healthz", serve: (*call).health,
 		id: "health", summary: "Whether the process answers.",
 		answers: []answer{{200, "Health", "It does."}},

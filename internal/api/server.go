@@ -24,11 +24,14 @@ import (
 // Options say who may call and how much. The zero value serves everyone as one
 // tenant, which fits a demonstration on the loopback interface.
 type Options struct {
-	Keys     *auth.Keys // nil: no key is asked for, and every caller has all scopes
-	Tenant   string     // of callers without a key; "default"
-	Limits   Limits
-	Checks   []Check             // asked by /readyz, beside the cell's own
-	Release  func() Release      // for the pages; nil: not watched
+	Keys    *auth.Keys // nil: no key is asked for, and every caller has all scopes
+	Tenant  string     // of callers without a key; "default"
+	Limits  Limits
+	Checks  []Check        // asked by /readyz, beside the cell's own
+	Release func() Release // for the pages; nil: not watched
+	// Replay reads records of sources again, for a tenant ("": any), and tells what
+	// became of each, in their order; nil: there are no sources.
+	Replay   func(ctx context.Context, tenant string, records []risk.Source) []Replayed
 	Gatherer prometheus.Gatherer // what /metrics shows; nil: nothing is served there
 	Register prometheus.Registerer
 	// MetricsApart takes /metrics off this server: it has a listener of its

@@ -170,7 +170,8 @@ type Geo struct {
 
 // DeadLetter says what a dead letter carries beside reason, position, digest.
 type DeadLetter struct {
-	Payload string `key:"payload" default:"none" oneof:"none" later:"encrypted" help:"what of the record goes along"`
+	Payload string `key:"payload" default:"none" oneof:"none,encrypted" help:"encrypted: the record's value goes along, closed with key_file"`
+	KeyFile string `key:"key_file" help:"file with the public key made by sluice dead-letter keygen"`
 }
 
 // Log is where the program's own words go: standard error.

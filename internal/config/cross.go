@@ -31,6 +31,10 @@ func (l *loader) crossCheck() {
 		"is the address of listen; leave it empty to serve /metrics there")
 	refuse(c.PAN.Mode == "hmac" && c.PAN.KeyFile == "", "pan.mode", []string{"pan.key_file"}, "hmac needs pan.key_file")
 	refuse(c.PAN.Mode == "token" && c.PAN.KeyFile != "", "pan.key_file", []string{"pan.mode"}, "is not used in pan.mode token")
+	const encrypted = "encrypted"
+	refuse(c.DeadLetter.Payload == encrypted && c.DeadLetter.KeyFile == "", "dead_letter.payload", []string{"dead_letter.key_file"}, "encrypted needs dead_letter.key_file")
+	refuse(c.DeadLetter.Payload != encrypted && c.DeadLetter.KeyFile != "", "dead_letter.key_file", []string{"dead_letter.payload"},
+		"is used with dead_letter.payload: encrypted only")
 	refuse(len(c.Sources) > 0 && !c.Kafka.Enabled(), "sources", []string{"kafka.brokers"}, "need kafka.brokers")
 	refuse(len(c.Sources) > 0 && c.Outputs.DeadLetter == "", "outputs.dead_letter", []string{"sources"},
 		"must not be empty while there are sources: a record that cannot be taken has to go somewhere")

@@ -21,6 +21,12 @@
 // names the journal and the entry it came from: an engine with the same cell name
 // and another journal is refused before it fences anybody off.
 //
+// [Stream.Reread] reads single records once more, on request: they go in as what
+// they are, and the place at which their partition is read on stays.
+//
+// [Brokers] is the way to the brokers: TLS and identity by files that are read at
+// each new connection, and words for what keeps them away.
+//
 // The transactions rely on the producer's epoch being checked with each of them,
 // which brokers do from version 4.0 on (KIP-890). Older ones, from 2.5 on, work
 // but can let a delayed request of a process that is gone join a transaction.

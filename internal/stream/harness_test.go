@@ -231,6 +231,7 @@ type fake struct {
 	offsets map[string]map[int32]int64
 	answer  func(n int, it *engine.Item) error // of the n-th submission; nil takes it
 	tries   int
+	release string // that decides
 }
 
 func newFake(n int) *fake {
@@ -336,7 +337,7 @@ func (f *fake) Status() engine.Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	end := journal.Position(len(f.results))
-	return engine.Status{End: end, Durable: end}
+	return engine.Status{Release: f.release, End: end, Durable: end}
 }
 
 // positions gives the positions of published decisions, in the topic's order.
@@ -415,14 +416,18 @@ type cell struct {
 	done   chan error
 }
 
-func open(t testing.TB, dir string, o Options) *cell {
+func open(t testing.TB, dir string, o Options, change ...func(*engine.Options)) *cell {
 	t.Helper()
-	c, err := engine.Open(dir, engine.Options{
+	opts := engine.Options{
 		Tables: tables(), Decoder: &risk.Decoder{Secrets: risk.NewSecrets([32]byte{1})}, Tenant: "default", DiskReserve: -1,
 		Now:             func() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) },
 		CheckpointEvery: 50 * time.Millisecond,
 		Journal:         journal.Options{SegmentBytes: 4 << 20}, Store: store.Options{MemTable: 4 << 20},
-	})
+	}
+	for _, f := range change {
+		f(&opts)
+	}
+	c, err := engine.Open(dir, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ type metrics struct {
 	consumed  *prometheus.CounterVec
 	lost      *prometheus.CounterVec
 	held      prometheus.Counter
+	again     *prometheus.CounterVec
 	published *prometheus.CounterVec
 	position  prometheus.Gauge
 	failures  prometheus.Counter
@@ -22,6 +23,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Times that a source partition no longer had the offset to go on at, by topic."}, []string{"topic"}),
 		held: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_kafka_merge_wait_seconds_total",
 			Help: "Time for which records were at hand and waited for a slower partition."}),
+		again: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_kafka_reread_records_total",
+			Help: "Records read again on request, by what became of them."}, []string{"outcome"}),
 		published: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_kafka_published_records_total",
 			Help: "Records in committed transactions, by topic."}, []string{"topic"}),
 		position: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_kafka_published_position",
@@ -30,7 +33,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Attempts to connect or to publish that failed and were made again."}),
 	}
 	if r != nil {
-		r.MustRegister(m.lag, m.consumed, m.lost, m.held, m.published, m.position, m.failures)
+		r.MustRegister(m.lag, m.consumed, m.lost, m.held, m.again, m.published, m.position, m.failures)
 	}
 	return m
 }

@@ -30,7 +30,7 @@ func (s *Stream) readPublished(ctx context.Context, upTo isolation) (*published,
 	for id, held := range topic.partitions {
 		here := &published{Cell: s.opts.Cell} // as compaction has it: the last record counts
 		for at := held.first; at < held.end; {
-			records, next, err := s.fetch(ctx, topic, id, at)
+			records, next, err := s.fetch(ctx, PublishedTopic, topic, id, at)
 			if err != nil {
 				return nil, err
 			}
@@ -57,11 +57,11 @@ func (s *Stream) readPublished(ctx context.Context, upTo isolation) (*published,
 
 // fetch reads committed records of one partition and tells where to go on: also
 // past what is not given out, markers and records of aborted transactions.
-func (s *Stream) fetch(ctx context.Context, t *extent, id int32, at int64) ([]*kgo.Record, int64, error) {
+func (s *Stream) fetch(ctx context.Context, name string, t *extent, id int32, at int64) ([]*kgo.Record, int64, error) {
 	p := kmsg.NewFetchRequestTopicPartition()
 	p.Partition, p.FetchOffset, p.PartitionMaxBytes = id, at, 1<<20
 	topic := kmsg.NewFetchRequestTopic()
-	topic.Topic, topic.TopicID = PublishedTopic, t.id
+	topic.Topic, topic.TopicID = name, t.id
 	topic.Partitions = append(topic.Partitions, p)
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = 500, 1, 1<<20
@@ -78,7 +78,7 @@ func (s *Stream) fetch(ctx context.Context, t *extent, id int32, at int64) ([]*k
 	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
 		return nil, 0, fmt.Errorf("fetch of partition %d answered without it", id)
 	}
-	options := kgo.ProcessFetchPartitionOpts{Offset: at, IsolationLevel: kgo.ReadCommitted(), Topic: PublishedTopic, Partition: id}
+	options := kgo.ProcessFetchPartitionOpts{Offset: at, IsolationLevel: kgo.ReadCommitted(), Topic: name, Partition: id}
 	got, next := kgo.ProcessFetchPartition(options, &resp.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
 	return got.Records, next, got.Err
 }

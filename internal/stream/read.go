@@ -37,6 +37,8 @@ func (s *Stream) partition(src Source, id int32) *partition {
 	if p == nil {
 		p = &partition{Source: src, id: id}
 		p.next.Store(-1)
+		s.known.Lock()
+		defer s.known.Unlock()
 		s.partitions[key] = p
 	}
 	return p

@@ -22,9 +22,9 @@ const (
 	typeDeadLetter = "sluice.dead_letter"
 )
 
-// deadLetter is what is told of a source's record that was not taken: never its
-// content.
-type deadLetter struct {
+// DeadLetter is what is told of a source's record that was not taken: never its
+// content, but as only the holder of a private key can read it.
+type DeadLetter struct {
 	Reason   string           `json:"reason"`
 	Detail   string           `json:"detail"`
 	Tenant   string           `json:"tenant"`
@@ -32,7 +32,11 @@ type deadLetter struct {
 	Position journal.Position `json:"position"`
 	Digest   string           `json:"digest"`
 	At       risk.Time        `json:"at"`
+	Payload  []byte           `json:"payload,omitempty"` // see internal/seal
 }
+
+// Place names a record, and what was sealed for it.
+func Place(s risk.Source) string { return fmt.Sprintf("%s/%d/%d", s.Topic, s.Partition, s.Offset) }
 
 // published is the value of a record of PublishedTopic: how far a cell came, from
 // which journal, and which entry that was.
@@ -56,16 +60,14 @@ func entryDigest(at journal.Position, r *engine.Result) string {
 func (s *Stream) records(dst []*kgo.Record, r *engine.Result) ([]*kgo.Record, error) {
 	switch {
 	case r.Refused != nil && s.opts.DeadLetter != "":
-		value, err := json.Marshal(deadLetter{
+		value, err := json.Marshal(DeadLetter{
 			Reason: r.Refused.Reason, Detail: r.Refused.Detail, Tenant: r.Refused.Tenant, Source: r.Refused.Source,
-			Position: r.Position, Digest: r.Refused.Digest, At: r.Refused.At,
+			Position: r.Position, Digest: r.Refused.Digest, At: r.Refused.At, Payload: r.Refused.Sealed,
 		})
 		if err != nil {
 			return dst, fmt.Errorf("stream: position %d: dead letter: %w", r.Position, err)
 		}
-		src := r.Refused.Source
-		id := fmt.Sprintf("%s/%d/%d", src.Topic, src.Partition, src.Offset)
-		return append(dst, s.record(s.opts.DeadLetter, r.Refused.Tenant, typeDeadLetter, id, r.Refused.At, value)), nil
+		return append(dst, s.record(s.opts.DeadLetter, r.Refused.Tenant, typeDeadLetter, Place(r.Refused.Source), r.Refused.At, value)), nil
 	case r.Verdict != engine.Decided:
 		return dst, nil
 	}

@@ -113,6 +113,7 @@ type Stream struct {
 	opened  journal.Position // end of the journal before anything was accepted
 	claimed bool             // the publishing goroutine has held that against what is published
 
+	known      sync.Mutex                  // held to add to partitions, and to look there from outside
 	partitions map[partitionKey]*partition // the reading goroutine's, but for atomics
 	flight     flight
 	reading    health

@@ -99,7 +99,7 @@ func TestEndToEnd(t *testing.T) {
 
 	var dead []string
 	for _, r := range committed(t, k, "dead-letter") {
-		var d deadLetter
+		var d DeadLetter
 		if err := json.Unmarshal(r.Value, &d); err != nil {
 			t.Fatal(err)
 		}
