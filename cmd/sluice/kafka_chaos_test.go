@@ -105,8 +105,9 @@ func TestKafkaChaos(t *testing.T) {
 		t.Errorf("the journal began at %d, took %d events and ends at %d, want %d", empty, len(f.events), end, want)
 	}
 	compareReplay(t, filepath.Join(s.dir, "journal"), x)
-	t.Logf("figures: %d brokers killed and %d servers (%d before they served) in %s, all published after %s; %d events, %d decisions, %d alerts, 0 lost, 0 twice; with replay %s",
-		kills, kills, early, killed.Round(time.Second), settled.Round(time.Second), len(f.events), len(x.decisions), x.alerts, time.Since(began).Round(time.Second))
+	t.Logf("figures: %d brokers killed and %d servers (%d before they served) in %s, all published after %s; %d events, %d decisions, %d alerts, 0 lost, 0 twice; "+
+		"%d more decisions in transactions that were given up; with replay %s", kills, kills, early, killed.Round(time.Second), settled.Round(time.Second),
+		len(f.events), len(x.decisions), x.alerts, c.Written("decisions")-len(x.decisions), time.Since(began).Round(time.Second))
 }
 
 // killLeaders kills the leader of some partition that is read or written, brings

@@ -65,6 +65,9 @@ func TestKafkaCluster(t *testing.T) {
 	if want := []string{"0 first", "0 while one is away", "1 commit=true"}; !slices.Equal(got, want) {
 		t.Errorf("Committed() = %q, want %q", got, want)
 	}
+	if n := c.Written("a"); n != 4 {
+		t.Errorf("Written() = %d, want 4", n)
+	}
 	if c.CPU() == 0 || kafkatest.CPU(os.Getpid()) == 0 {
 		t.Error("CPU() = 0")
 	}

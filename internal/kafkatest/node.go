@@ -63,7 +63,7 @@ func (n *node) format(cluster string, settings, users map[string]string) error {
 	if err := os.WriteFile(n.properties(), []byte(sorted(settings)), 0o600); err != nil {
 		return err
 	}
-	args := []string{"kafka.tools.StorageTool", "format", "-t", cluster, "-c", n.properties()}
+	args := []string{"kafka.tools.StorageTool", "format", "--cluster-id=" + cluster, "-c", n.properties()} // an id may begin with a dash
 	for user, password := range users {
 		for _, mechanism := range []string{"SCRAM-SHA-512", "SCRAM-SHA-256"} {
 			args = append(args, "--add-scram", fmt.Sprintf("%s=[name=%s,password=%s]", mechanism, user, password))

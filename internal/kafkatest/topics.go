@@ -180,6 +180,19 @@ func (c *Cluster) Ends(topic string) map[int32]int64 {
 // transaction open.
 func (c *Cluster) Committed(topic string, each func(*kgo.Record)) {
 	c.t.Helper()
+	c.read(topic, kgo.ReadCommitted(), each)
+}
+
+// Written counts the records of a topic, those of transactions that were given up
+// included: what a reader sees that does not ask for committed ones.
+func (c *Cluster) Written(topic string) (n int) {
+	c.t.Helper()
+	c.read(topic, kgo.ReadUncommitted(), func(*kgo.Record) { n++ })
+	return n
+}
+
+func (c *Cluster) read(topic string, level kgo.IsolationLevel, each func(*kgo.Record)) {
+	c.t.Helper()
 	ends, from := c.Ends(topic), map[int32]kgo.Offset{}
 	for p, end := range ends {
 		if end == 0 {
@@ -192,7 +205,7 @@ func (c *Cluster) Committed(topic string, each func(*kgo.Record)) {
 		return
 	}
 	cl := c.Client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
+		kgo.FetchIsolationLevel(level), kgo.KeepControlRecords())
 	defer cl.Close()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
