@@ -3,10 +3,7 @@ package stream
 import (
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -225,59 +222,6 @@ func TestUnknownOutcomeOfACommit(t *testing.T) {
 			r.published(40)
 			r.close()
 			exactlyOnce(t, k, f)
-		})
-	}
-}
-
-// Whatever the brokers answer, and whenever the process is stopped, readers see
-// each decision once and in order.
-func TestFaultsGiveEverythingOnce(t *testing.T) {
-	seeds := 8
-	if n, err := strconv.Atoi(os.Getenv("SLUICE_TORTURE")); err == nil {
-		seeds = n
-	}
-	keys := []kmsg.Key{kmsg.Produce, kmsg.EndTxn, kmsg.InitProducerID, kmsg.AddPartitionsToTxn, kmsg.Fetch, kmsg.ListOffsets,
-		kmsg.Metadata, kmsg.FindCoordinator, kmsg.CreateTopics}
-	errs := []*kerr.Error{kerr.RequestTimedOut, kerr.NotLeaderForPartition, kerr.NotEnoughReplicasAfterAppend, kerr.CoordinatorNotAvailable,
-		kerr.NotCoordinator, kerr.ConcurrentTransactions, kerr.UnknownServerError, kerr.InvalidTxnState, kerr.TransactionAbortable,
-		kerr.UnknownProducerID, kerr.OutOfOrderSequenceNumber, kerr.InvalidProducerIDMapping, kerr.ClusterAuthorizationFailed}
-	for seed := range uint64(seeds) {
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			t.Parallel()
-			dice := mathrand.New(mathrand.NewPCG(seed, 1))
-			k := brokers(t, kfake.NumBrokers(2))
-			f := newFake(0)
-			failures, faults := 0.0, 0
-			for range 4 {
-				var hurt []kfake.Fault
-				for range 3 + dice.IntN(4) {
-					skip := dice.IntN(6)
-					hurt = append(hurt, kfake.Fault{
-						Keys: []kmsg.Key{keys[dice.IntN(len(keys))]}, Err: errs[dice.IntN(len(errs))], Count: 1 + dice.IntN(2),
-						TopLevel: dice.IntN(4) == 0,
-						When:     func(kmsg.Request) bool { skip--; return skip < 0 },
-					})
-				}
-				handle := k.Fault(hurt...)
-				r := publisher(t, k, f).start()
-				f.add(20 + dice.IntN(60))
-				if dice.IntN(2) == 0 {
-					r.drain = 0
-					want := uint64(len(f.results) - dice.IntN(20))
-					until(t, "some progress", func() bool { r.mustBeWell(t); return r.position.Load() >= want })
-				} else {
-					r.published(journal.Position(len(f.results)))
-				}
-				r.close()
-				failures += r.failures()
-				faults += handle.Hits()
-				handle.Remove()
-			}
-			r := publisher(t, k, f).start()
-			r.published(journal.Position(len(f.results)))
-			r.close()
-			exactlyOnce(t, k, f)
-			t.Logf("%d faults, %v sessions failed", faults, failures)
 		})
 	}
 }
