@@ -134,7 +134,9 @@ func TestARecordReadAgainTwiceAtOnce(t *testing.T) {
 // A refused record keeps its payload only as the configured function closed it.
 func TestPayloadsOfRefusedRecordsAreSealed(t *testing.T) {
 	o := options()
-	o.Seal = func(s risk.Source, b []byte) []byte { return fmt.Appendf(nil, "<%s/%d/%d %x>", s.Topic, s.Partition, s.Offset, b) }
+	o.Seal = func(s risk.Source, b []byte) []byte {
+		return fmt.Appendf(nil, "<%s/%d/%d %x>", s.Topic, s.Partition, s.Offset, b)
+	}
 	dir := t.TempDir()
 	c := start(t, dir, o)
 	bad := []byte(`{"event":"hunter2"`)

@@ -78,6 +78,10 @@ func open(cfg *config.Config, keys *auth.Keys, log *slog.Logger, now func() time
 			err = errors.Join(err, n.close())
 		}
 	}()
+	sources, err := sourcesOf(cfg)
+	if err != nil {
+		return n, err
+	}
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return n, err
 	}
@@ -106,7 +110,7 @@ func open(cfg *config.Config, keys *auth.Keys, log *slog.Logger, now func() time
 	}
 	n.releases = newReleases(cfg.Rulesets, n.cell, tables, log, n.registry)
 	if cfg.Kafka.Enabled() {
-		if n.stream, err = newStream(cfg, n.cell, log, n.registry); err != nil {
+		if n.stream, err = newStream(cfg, sources, n.cell, log, n.registry); err != nil {
 			return n, err
 		}
 	}
@@ -170,7 +174,7 @@ func (n *node) run(ctx context.Context, ready func()) error {
 			}
 			n.log.Error("ruleset not loaded; the release before it goes on", "dir", n.cfg.Rulesets, "err", err)
 		}
-		n.log.Info("serving", "listen", n.listener.Addr(), "data", n.cfg.DataDir)
+		n.log.Info("serving", "listen", n.listener.Addr().String(), "data", n.cfg.DataDir)
 		if ready != nil {
 			ready()
 		}

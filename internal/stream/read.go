@@ -366,7 +366,12 @@ func (s *Stream) submit(ctx context.Context, l letter) error {
 	}
 	f.mu.Unlock()
 	it := l.item(l.record)
-	it.Reply = func(r engine.Result) { f.answered(l, r.Err) }
+	it.Reply = func(r engine.Result) {
+		if r.Verdict == engine.Skipped {
+			s.metrics.skipped.WithLabelValues(l.Topic).Inc()
+		}
+		f.answered(l, r.Err)
+	}
 	err := s.cell.SubmitWait(ctx, it)
 	if err != nil {
 		f.answered(l, nil)
