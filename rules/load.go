@@ -29,7 +29,7 @@ const (
 func Load(files diag.Files) (*Ruleset, diag.List) {
 	l := &loader{
 		files: files,
-		set:   &Ruleset{byEvent: map[string]*Scenario{}},
+		set:   &Ruleset{byEvent: map[string]*Scenario{}, reasons: map[string]map[string]string{}},
 		texts: map[string]string{Incomplete: incompleteText},
 	}
 	l.layout()
@@ -148,6 +148,11 @@ func (l *loader) reasons() {
 		}
 		l.languages(e.Value.Public)
 		l.languages(e.Value.Internal)
+		words := map[string]string{}
+		for _, t := range e.Value.Public {
+			words[t.Key.Value] = t.Value.Value
+		}
+		l.set.reasons[e.Key.Value] = words
 		i := slices.IndexFunc(e.Value.Public, func(t diag.Entry[diag.Text]) bool { return t.Key.Value == "en" })
 		if i < 0 || e.Value.Public[i].Value.Value == "" {
 			if len(e.Value.Public) > 0 {

@@ -20,6 +20,7 @@ type Ruleset struct {
 	scenarios []*Scenario // in file order
 	byEvent   map[string]*Scenario
 	infos     []RuleInfo
+	reasons   map[string]map[string]string
 	versions  risk.Versions
 }
 
@@ -37,6 +38,10 @@ func (r *Ruleset) Scenarios() []*Scenario { return slices.Clone(r.scenarios) }
 // Rules describes every rule, those that are off too: by file name, then by
 // place in the file.
 func (r *Ruleset) Rules() []RuleInfo { return slices.Clone(r.infos) }
+
+// Reasons gives the public texts of reason codes, by code and language. They are
+// for reading only.
+func (r *Ruleset) Reasons() map[string]map[string]string { return r.reasons }
 
 // RuleInfo is what a rule says about itself.
 type RuleInfo struct {

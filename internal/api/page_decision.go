@@ -26,6 +26,8 @@ type evidence struct {
 	scenario *rules.Scenario            // of the active release; nil: it has none of this name
 	features *features.Set              // that decided; nil: another release's
 	same     bool                       // the active release is the one that decided
+	reasons  reasons                    // of the active release
+	lang     *web.Language
 }
 
 // decisionPage answers GET /decisions/{id}.
@@ -34,8 +36,11 @@ func (c *call) decisionPage() {
 	if !ok {
 		return
 	}
-	e := evidence{Decision: d, result: r, rules: map[string]*rules.RuleInfo{}}
+	frame := c.frame("", "")
+	lang := frame.Lang
+	e := evidence{Decision: d, result: r, rules: map[string]*rules.RuleInfo{}, lang: lang}
 	if b := c.server.cell.Bundle(); b != nil {
+		e.reasons = b.Rules.Reasons()
 		e.same = b.Rules.Versions().Ruleset == d.Versions.Ruleset
 		for _, info := range b.Rules.Rules() {
 			e.rules[info.ID] = &info
@@ -50,10 +55,11 @@ func (c *call) decisionPage() {
 		}
 	}
 	p := e.page()
+	frame.Title, p.Frame = p.Title, frame
 	if at, err := c.server.cell.At(r.Position); err == nil && at.Key == r.Key {
-		p.Known, p.Type, p.Subject, p.Arrived, p.Amount = true, at.Type, at.Subject, web.Instant(at.Arrival.Time()), amount(at.Amount)
+		p.Known, p.Type, p.Subject, p.Arrived, p.Amount = true, at.Type, at.Subject, web.Instant(at.Arrival.Time()), amount(at.Amount, lang)
 		if at.Base.Currency != at.Amount.Currency {
-			p.Base = amount(at.Base)
+			p.Base = amount(at.Base, lang)
 		}
 	}
 	p.Curl = c.curl("/v1/decisions/" + d.ID)
@@ -77,7 +83,7 @@ func (c *call) curl(path string) string {
 }
 
 func (e *evidence) page() *web.Decision {
-	p := &web.Decision{Frame: web.Frame{Title: web.Say("decision.title", e.Event)}, ID: e.ID, Event: e.Event, Tenant: e.Tenant,
+	p := &web.Decision{Frame: web.Frame{Title: e.lang.Say("decision.title", e.Event)}, ID: e.ID, Event: e.Event, Tenant: e.Tenant,
 		Scenario: e.Scenario, Action: e.Action.String(), Challenge: e.Advice.Challenge, SameRelease: e.same,
 		Position: web.Count(uint64(e.result.Position)), Body: string(e.result.Body)}
 	sum := sha256.Sum256(e.result.Body)
@@ -90,7 +96,7 @@ func (e *evidence) page() *web.Decision {
 		p.HoldID, p.HoldUntil = e.Hold.ID, web.Instant(e.Hold.Expires.Time())
 	}
 	if a := e.result.Answered; a != nil {
-		p.Superseded = web.Say("decision.superseded", web.Word("action", a.Action.String()), strings.Join(a.Degraded, ", "))
+		p.Superseded = e.lang.Say("decision.superseded", e.lang.Word("action", a.Action.String()), strings.Join(a.Degraded, ", "))
 	}
 	for _, w := range e.Warnings {
 		p.Warnings = append(p.Warnings, web.Warning{Pointer: w.Pointer, Code: w.Code, Detail: w.Detail})
@@ -98,7 +104,7 @@ func (e *evidence) page() *web.Decision {
 	v := e.Versions
 	for _, n := range [][2]string{{"engine", v.Engine}, {"ruleset", v.Ruleset}, {"features", v.Features}, {"lists", v.Lists},
 		{"model", v.Model}, {"screening", v.Screening}, {"facts", v.Facts}} {
-		p.Versions = append(p.Versions, web.Named{Name: web.Word("version", n[0]), Value: cmp.Or(n[1], web.Say("decision.none"))})
+		p.Versions = append(p.Versions, web.Named{Name: e.lang.Word("version", n[0]), Value: cmp.Or(n[1], e.lang.Say("decision.none"))})
 	}
 	e.why(p)
 	e.scored(p)
@@ -113,7 +119,7 @@ func (e *evidence) why(p *web.Decision) {
 		f := &e.Rules[i]
 		w := web.Fired{ID: f.ID, Title: f.ID, Stage: f.Stage, Mode: f.Mode, At: f.At, Result: f.Result}
 		if info := e.rules[f.ID]; info != nil {
-			w.Known, w.Title, w.Why, w.Reason = true, title(info), info.Why, info.Reason
+			w.Known, w.Title, w.Why, w.Reason = true, title(info, e.lang), info.Why, info.Reason
 		}
 		if f.Points != 0 {
 			w.Points = web.Number(f.Points)
@@ -121,7 +127,7 @@ func (e *evidence) why(p *web.Decision) {
 		var present []string
 		for _, r := range e.Reasons {
 			if r.Code == w.Reason {
-				w.ReasonText = r.Text
+				w.ReasonText = e.reasons.text(r, e.lang)
 			}
 		}
 		for i, b := range f.Because {
@@ -131,7 +137,7 @@ func (e *evidence) why(p *web.Decision) {
 				}
 				continue
 			}
-			w.Because = append(w.Because, web.Comparison{Left: b.Left, Value: scalar(b.Value), Op: b.Op, Limit: scalar(b.Limit), Window: b.Window})
+			w.Because = append(w.Because, web.Comparison{Left: b.Left, Value: scalar(b.Value, e.lang), Op: b.Op, Limit: scalar(b.Limit, e.lang), Window: b.Window})
 		}
 		w.Present = strings.Join(present, ", ")
 		if f.Mode != "live" {
@@ -148,13 +154,13 @@ func (e *evidence) why(p *web.Decision) {
 	slices.SortStableFunc(p.Fired, func(a, b web.Fired) int { return cmp.Compare(rank(&a), rank(&b)) })
 	switch band := e.band(); {
 	case len(because) > 0:
-		p.Cause = web.Say("cause.rules", quoted(because))
+		p.Cause = e.lang.Say("cause.rules", quoted(because, e.lang))
 	case len(unevaluated) > 0:
-		p.Cause = web.Say("cause.missing", quoted(unevaluated))
+		p.Cause = e.lang.Say("cause.missing", quoted(unevaluated, e.lang))
 	case band != 0 && band == e.Action:
-		p.Cause = web.Say("cause.score", score(e.Score.Value), strings.ToLower(web.Word("action", band.String())))
+		p.Cause = e.lang.Say("cause.score", score(e.Score.Value), strings.ToLower(e.lang.Word("action", band.String())))
 	case e.Action == risk.Allow:
-		p.Cause = web.Say("cause.nothing")
+		p.Cause = e.lang.Say("cause.nothing")
 	}
 }
 
@@ -177,11 +183,11 @@ func (e *evidence) decided(f *risk.Fired, w *web.Fired) bool {
 }
 
 // quoted joins titles for a sentence.
-func quoted(titles []string) string {
+func quoted(titles []string, lang *web.Language) string {
 	for i := range titles {
-		titles[i] = web.Say("quoted", titles[i])
+		titles[i] = lang.Say("quoted", titles[i])
 	}
-	return strings.Join(titles, web.Say("and"))
+	return strings.Join(titles, lang.Say("and"))
 }
 
 func rank(f *web.Fired) int {
@@ -221,7 +227,7 @@ func (e *evidence) scored(p *web.Decision) {
 	if e.scenario != nil && e.scenario.Score.Scorer != "" {
 		b := e.scenario.Score
 		full = b.Full
-		s.ReviewX, s.BlockX, s.Says = web.Percent(b.ReviewAt, 1), web.Percent(b.BlockAt, 1), bands(b)
+		s.ReviewX, s.BlockX, s.Says = web.Percent(b.ReviewAt, 1), web.Percent(b.BlockAt, 1), bands(b, e.lang)
 		if b.ReviewAt > 0 {
 			s.ReviewAt, s.ReviewW = web.Number(b.ReviewAt), 100-s.ReviewX
 		}
@@ -238,7 +244,7 @@ func (e *evidence) scored(p *web.Decision) {
 		sum += f.Points
 		name := f.ID
 		if info := e.rules[f.ID]; info != nil {
-			name = title(info)
+			name = title(info, e.lang)
 		}
 		p.Points = append(p.Points, web.Points{Rule: f.ID, Title: name, Points: web.Number(f.Points), Width: web.Percent(math.Abs(f.Points), full)})
 	}
@@ -247,14 +253,14 @@ func (e *evidence) scored(p *web.Decision) {
 	}
 }
 
-func bands(s rules.ScoreSpec) string {
+func bands(s rules.ScoreSpec, lang *web.Language) string {
 	switch {
 	case s.ReviewAt > 0 && s.BlockAt > 0:
-		return web.Say("score.bands", web.Number(s.ReviewAt), web.Number(s.BlockAt))
+		return lang.Say("score.bands", web.Number(s.ReviewAt), web.Number(s.BlockAt))
 	case s.ReviewAt > 0:
-		return web.Say("score.review", web.Number(s.ReviewAt))
+		return lang.Say("score.review", web.Number(s.ReviewAt))
 	case s.BlockAt > 0:
-		return web.Say("score.block", web.Number(s.BlockAt))
+		return lang.Say("score.block", web.Number(s.BlockAt))
 	}
 	return ""
 }
@@ -281,7 +287,7 @@ func (e *evidence) values(p *web.Decision) {
 		there[name] = true
 		v := web.Value{Name: name, Value: web.Number(e.Features.Value[i]), Partial: partial[name]}
 		if e.features != nil {
-			v.About = about(e.features, name)
+			v.About = about(e.features, name, e.lang)
 		}
 		if used[name] {
 			p.Used = append(p.Used, v)
@@ -300,7 +306,7 @@ func notOfName(r rune) bool {
 }
 
 // about says what a feature is, in the words of its file: count by card, 10m.
-func about(set *features.Set, name string) string {
+func about(set *features.Set, name string, lang *web.Language) string {
 	i, ok := set.Index(name)
 	if !ok {
 		return ""
@@ -309,20 +315,20 @@ func about(set *features.Set, name string) string {
 	if info.Aggregate == "" {
 		return ""
 	}
-	text := info.Aggregate
+	text := lang.Word("aggregate", info.Aggregate)
 	if info.Entity != "" {
-		text = web.Say("feature.by", text, info.Entity)
+		text = lang.Say("feature.by", text, info.Entity)
 	}
 	if info.Window != "" {
 		text += ", " + info.Window
 	}
 	if info.Delay != "" {
-		text += ", " + web.Say("feature.delay", info.Delay)
+		text += ", " + lang.Say("feature.delay", info.Delay)
 	}
 	return text
 }
 
-func scalar(s risk.Scalar) string {
+func scalar(s risk.Scalar, lang *web.Language) string {
 	switch s.Kind {
 	case risk.Decimal:
 		return web.Number(s.Number)
@@ -334,5 +340,5 @@ func scalar(s risk.Scalar) string {
 		}
 		return "false"
 	}
-	return web.Say("decision.value.none")
+	return lang.Say("decision.value.none")
 }

@@ -50,6 +50,7 @@ type hub struct {
 	release string    // that was active at the last look
 	since   time.Time // when it was first seen active
 	infos   map[string]*rules.RuleInfo
+	reasons reasons
 }
 
 // board is what one tenant's pages show.
@@ -74,6 +75,7 @@ type ruleCount struct {
 	total  uint64
 	faults uint64
 	newest ring[mention]
+	amount risk.Money // of the newest
 }
 
 // mention is a decision in which a rule fired.
@@ -176,6 +178,7 @@ func (h *hub) count(r *engine.Result, now int64) {
 		c.hits.add(now)
 		c.total++
 		c.newest.put(m)
+		c.amount = r.Amount
 	})
 }
 
@@ -221,6 +224,7 @@ func (h *hub) look() {
 	for _, r := range b.Rules.Rules() {
 		h.infos[r.ID] = &r
 	}
+	h.reasons = b.Rules.Reasons()
 	for _, b := range h.boards {
 		for id := range b.rules {
 			if h.infos[id] == nil {

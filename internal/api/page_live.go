@@ -14,19 +14,20 @@ import (
 
 // viewer is one open live stream.
 type viewer struct {
+	lang    *web.Language
 	board   *board
 	updates chan []byte // never closed; what does not fit is left out
 }
 
 // watch adds a viewer, nil when there are too many.
-func (h *hub) watch(tenant string) *viewer {
+func (h *hub) watch(tenant string, lang *web.Language) *viewer {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b := h.board(tenant)
 	if b == nil || len(h.viewers) >= mostPeople {
 		return nil
 	}
-	v := &viewer{board: b, updates: make(chan []byte, 2)}
+	v := &viewer{lang: lang, board: b, updates: make(chan []byte, 2)}
 	h.viewers[v] = true
 	if !b.hasViewer {
 		b.hasViewer, b.arrived = true, [4]int{}
@@ -64,37 +65,44 @@ func (h *hub) ticks(ctx context.Context) {
 	}
 }
 
-// update makes one message for each tenant that has viewers, outside the lock
-// where it takes time, and offers it to them.
+// audience are the viewers that get the same message.
+type audience struct {
+	board *board
+	lang  *web.Language
+}
+
+// update makes one message for each tenant and language that has viewers, outside
+// the lock where it takes time, and offers it to them.
 func (h *hub) update() {
 	sc := h.scene()
 	h.mu.Lock()
-	var watched []*board
+	fresh := map[*board][]engine.Result{}
+	updates := map[audience]*web.Update{}
 	for v := range h.viewers {
-		if !slices.Contains(watched, v.board) {
-			watched = append(watched, v.board)
+		if _, ok := fresh[v.board]; !ok {
+			fresh[v.board] = v.board.fresh(sc.now)
 		}
-	}
-	updates := make([]web.Update, len(watched))
-	fresh := make([][]engine.Result, len(watched))
-	for i, b := range watched {
-		fresh[i] = b.fresh(sc.now)
-		updates[i] = web.Update{Stats: h.stats(b, sc), Rules: h.ruleRows(b, sc.now)}
+		to := audience{v.board, v.lang}
+		if updates[to] == nil {
+			u := &web.Update{Stats: h.stats(v.board, sc, v.lang)}
+			u.Stops, u.Rules = h.ruleRows(v.board, sc.now, v.lang)
+			updates[to] = u
+		}
 	}
 	h.mu.Unlock()
 
-	for i, b := range watched {
-		updates[i].Rows = h.rows(fresh[i])
-		slices.Reverse(updates[i].Rows)
-		h.offer(b, message(&updates[i]))
+	for to, u := range updates {
+		u.Rows = h.rows(fresh[to.board], to.lang)
+		slices.Reverse(u.Rows)
+		h.offer(to, message(u))
 	}
 }
 
-func (h *hub) offer(b *board, m []byte) {
+func (h *hub) offer(to audience, m []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for v := range h.viewers {
-		if v.board != b {
+		if v.board != to.board || v.lang != to.lang {
 			continue
 		}
 		select {
@@ -140,13 +148,13 @@ func (b *board) fresh(now time.Time) []engine.Result {
 }
 
 // rows are the lines of results; one that cannot be read is left out and logged.
-func (h *hub) rows(results []engine.Result) []web.Row {
+func (h *hub) rows(results []engine.Result, lang *web.Language) []web.Row {
 	h.mu.Lock()
-	infos := h.infos // replaced as a whole
+	infos, reasons := h.infos, h.reasons // replaced as a whole
 	h.mu.Unlock()
 	rows := make([]web.Row, 0, len(results))
 	for i := range results {
-		r, err := row(&results[i], infos)
+		r, err := row(&results[i], infos, reasons, lang)
 		if err != nil {
 			h.log.Error("decision cannot be shown", "position", results[i].Position, "err", err)
 			continue
@@ -157,7 +165,7 @@ func (h *hub) rows(results []engine.Result) []web.Row {
 }
 
 // snapshot is how the pages of a tenant stand now.
-func (h *hub) snapshot(tenant string) (web.Stats, []web.RuleRow) {
+func (h *hub) snapshot(tenant string, lang *web.Language) (u web.Update) {
 	sc := h.scene()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -165,31 +173,36 @@ func (h *hub) snapshot(tenant string) (web.Stats, []web.RuleRow) {
 	if b == nil {
 		b = &board{} // beyond the bound: shown as empty, and missed says so
 	}
-	return h.stats(b, sc), h.ruleRows(b, sc.now)
+	u.Stats = h.stats(b, sc, lang)
+	u.Stops, u.Rules = h.ruleRows(b, sc.now, lang)
+	return u
 }
 
 // livePage answers GET /.
 func (c *call) livePage() {
 	h, q := c.server.hub, c.r.URL.Query()
-	p := &web.Live{Frame: web.Frame{Title: web.Say("live.title"), Here: "live"}, Show: "all"}
+	p := &web.Live{Frame: c.frame("", "live"), Show: "all"}
+	lang := p.Lang
+	p.Title = lang.Say("live.title")
 	only, err := risk.ParseAction(q.Get("show"))
 	if err == nil {
 		p.Show = only.String()
 	}
-	p.Stats, p.Rules = h.snapshot(c.who.Tenant)
+	u := h.snapshot(c.who.Tenant, lang)
+	p.Stats, p.Stops, p.Rules = u.Stats, u.Stops, u.Rules
 	if b := c.server.cell.Bundle(); b != nil {
 		p.Ruleset, p.Count = b.Rules.Name, len(b.Rules.Rules())
 	}
 	if p.Rule = q.Get("rule"); p.Rule != "" {
-		p.Rows = c.rowsOf(p.Rule)
+		p.Rows = c.rowsOf(p.Rule, lang)
 	} else {
-		p.Rows = h.rows(h.list(c.who.Tenant, only, listed))
+		p.Rows = h.rows(h.list(c.who.Tenant, only, listed), lang)
 	}
 	c.sendPage(http.StatusOK, p)
 }
 
 // rowsOf reads again the newest decisions in which a rule fired.
-func (c *call) rowsOf(rule string) (rows []web.Row) {
+func (c *call) rowsOf(rule string, lang *web.Language) (rows []web.Row) {
 	h := c.server.hub
 	for _, m := range h.mentions(c.who.Tenant, rule) {
 		r, err := c.server.cell.Find(m.key)
@@ -200,7 +213,7 @@ func (c *call) rowsOf(rule string) (rows []web.Row) {
 		if g, ok := h.glimpse(m.key, m.position); ok {
 			r.Type, r.Amount, r.Subject = g.kind, g.amount, g.subject
 		}
-		rows = append(rows, h.rows([]engine.Result{r})...)
+		rows = append(rows, h.rows([]engine.Result{r}, lang)...)
 	}
 	return rows
 }
@@ -211,9 +224,10 @@ var eventStream = []string{"text/event-stream"}
 func (c *call) live() {
 	const patience = 5 * time.Second // for a viewer that takes nothing
 	h := c.server.hub
-	v := h.watch(c.who.Tenant)
+	lang := c.view().Lang
+	v := h.watch(c.who.Tenant, lang)
 	if v == nil {
-		c.problem(crowded, web.Say("fault.full"))
+		c.problem(crowded, lang.Say("fault.full"))
 		return
 	}
 	defer h.leave(v)
@@ -229,9 +243,9 @@ func (c *call) live() {
 	// The time to send a request is over; a connection without deadlines is a test's.
 	_ = out.SetReadDeadline(time.Time{})
 	// What came while no stream was open; the page knows what it has.
-	first := web.Update{Rows: h.rows(h.list(c.who.Tenant, 0, perTick))}
+	first := h.snapshot(c.who.Tenant, lang)
+	first.Rows = h.rows(h.list(c.who.Tenant, 0, perTick), lang)
 	slices.Reverse(first.Rows)
-	first.Stats, first.Rules = h.snapshot(c.who.Tenant)
 	for m := message(&first); ; {
 		_ = out.SetWriteDeadline(time.Now().Add(patience))
 		if _, err := c.w.Write(m); err != nil || out.Flush() != nil {

@@ -11,10 +11,12 @@ import (
 
 // rulesPage answers GET /rules with every rule of the active release.
 func (c *call) rulesPage() {
-	p := &web.Rules{Frame: web.Frame{Title: web.Say("list.title"), Here: "rules"}}
+	p := &web.Rules{Frame: c.frame("", "rules")}
+	lang := p.Lang
+	p.Title = lang.Say("list.title")
 	b := c.server.cell.Bundle()
 	if b == nil {
-		c.sendPage(http.StatusServiceUnavailable, &web.Fault{Frame: p.Frame, Status: http.StatusServiceUnavailable, Says: web.Say("release.none")})
+		c.sendPage(http.StatusServiceUnavailable, &web.Fault{Frame: p.Frame, Status: http.StatusServiceUnavailable, Says: lang.Say("release.none")})
 		return
 	}
 	h := c.server.hub
@@ -25,7 +27,7 @@ func (c *call) rulesPage() {
 	h.mu.Lock()
 	board, now := h.board(c.who.Tenant), time.Now().Unix()
 	for _, sc := range b.Rules.Scenarios() {
-		group := web.Scenario{Name: sc.Name, Events: strings.Join(sc.Events, ", "), Bands: bands(sc.Score)}
+		group := web.Scenario{Name: sc.Name, Events: strings.Join(sc.Events, ", "), Bands: bands(sc.Score, lang)}
 		for i := range all {
 			info := &all[i]
 			if info.Scenario != sc.Name {
@@ -35,9 +37,9 @@ func (c *call) rulesPage() {
 			if board != nil {
 				count = board.rules[info.ID]
 			}
-			r := web.Rule{RuleRow: ruleRow(info, count, now, 0), Why: info.Why, Owner: info.Owner, Reason: info.Reason,
+			r := web.Rule{RuleRow: ruleRow(info, count, now, 0, lang), Why: info.Why, Owner: info.Owner, Reason: info.Reason,
 				At: fmt.Sprintf("%s:%d", info.File, info.Line)}
-			r.Stage, r.Mode = info.Stage, info.Mode
+			r.Mode = info.Mode
 			if info.Points != 0 {
 				r.Points = web.Number(info.Points)
 				if info.Group != "" {

@@ -229,7 +229,7 @@ func TestCause(t *testing.T) {
 		t.Helper()
 		d.Tenant, d.Scenario, d.Versions = "default", sc.Name, versions
 		r := resultOf(&d, 1)
-		e := evidence{Decision: &d, result: &r, scenario: sc, same: true, rules: s.hub.infos}
+		e := evidence{Decision: &d, result: &r, scenario: sc, same: true, rules: s.hub.infos, lang: web.English}
 		if got := e.page().Cause; got != want {
 			t.Errorf("cause %q, want %q", got, want)
 		}
@@ -244,8 +244,8 @@ func TestCause(t *testing.T) {
 	hit := risk.Fired{ID: info.ID, Stage: stage, Mode: "live"}
 	missing := hit
 	missing.Result = "missing(x)"
-	check(risk.Decision{Event: "a", Action: action, Reasons: reason, Rules: []risk.Fired{hit}}, "Because of “"+title(&info)+"”.")
-	check(risk.Decision{Event: "a", Action: action, Reasons: reason, Rules: []risk.Fired{missing}}, "Because “"+title(&info)+"” could not be evaluated.")
+	check(risk.Decision{Event: "a", Action: action, Reasons: reason, Rules: []risk.Fired{hit}}, "Because of “"+title(&info, web.English)+"”.")
+	check(risk.Decision{Event: "a", Action: action, Reasons: reason, Rules: []risk.Fired{missing}}, "Because “"+title(&info, web.English)+"” could not be evaluated.")
 	check(risk.Decision{Event: "a", Action: risk.Allow}, "No rule objected.")
 	hit.Mode = "shadow"
 	check(risk.Decision{Event: "a", Action: action, Rules: []risk.Fired{hit}}, "")
@@ -402,10 +402,10 @@ func TestLive(t *testing.T) {
 		t.Errorf("row %+v", r)
 	}
 	u := next()
-	for len(u.Rules) == 0 {
+	for len(u.Stops) == 0 {
 		u = next()
 	}
-	if u.Text["review"] != "1" || u.Text["allow"] != "1" || u.Rules[0].Minute != "1" || u.Text["p50"] == "–" || len(u.Line) != 2 || u.Show["unruled"] {
+	if u.Text["review"] != "1" || u.Text["allow"] != "1" || u.Stops[0].Minute != "1" || u.Text["p50"] == "–" || len(u.Line) != 2 || u.Show["unruled"] {
 		t.Errorf("update %+v", u)
 	}
 	stop()
@@ -444,7 +444,7 @@ func TestSlowViewers(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { s.hub.run(ctx) })
-		slow, quick := s.hub.watch("default"), s.hub.watch("default")
+		slow, quick := s.hub.watch("default", web.English), s.hub.watch("default", web.English)
 		var got []web.Row
 		for i := range 20 {
 			d := decisionOn(risk.KeyOf("default", fmt.Sprint(i)), &risk.Record{Tenant: "default", Event: risk.Event{ID: fmt.Sprint(i), Amount: risk.Money{Minor: 90_000, Currency: "USD"}}}, "x")
@@ -461,7 +461,7 @@ func TestSlowViewers(t *testing.T) {
 			t.Errorf("the slow viewer has %d updates waiting", n)
 		}
 		viewers := []*viewer{slow, quick}
-		for v := s.hub.watch("default"); v != nil; v = s.hub.watch("default") {
+		for v := s.hub.watch("default", web.English); v != nil; v = s.hub.watch("default", web.English) {
 			viewers = append(viewers, v)
 		}
 		if len(viewers) != mostPeople {
@@ -482,7 +482,7 @@ func TestSlowViewers(t *testing.T) {
 // rest is a sample.
 func TestSample(t *testing.T) {
 	s, f := newTestPages(t, Options{})
-	v := s.hub.watch("default")
+	v := s.hub.watch("default", web.English)
 	defer s.hub.leave(v)
 	send := func(from, n, every int) {
 		for i := range n {
@@ -509,15 +509,15 @@ func TestSample(t *testing.T) {
 		return u, reviews
 	}
 	send(1000, 3, 0)
-	if u, _ := read(); len(u.Rows) != 3 || u.Text["sample"] != web.Say("rows.all") {
+	if u, _ := read(); len(u.Rows) != 3 || u.Text["sample"] != web.English.Say("rows.all") {
 		t.Errorf("3 at once: %d rows, %q", len(u.Rows), u.Text["sample"])
 	}
 	send(2000, 400, 40)
-	if u, reviews := read(); reviews != 10 || len(u.Rows) != 11 || u.Text["sample"] != web.Say("rows.sample") {
+	if u, reviews := read(); reviews != 10 || len(u.Rows) != 11 || u.Text["sample"] != web.English.Say("rows.sample") {
 		t.Errorf("400 with 10 reviews: %d rows, %d reviews, %q", len(u.Rows), reviews, u.Text["sample"])
 	}
 	send(3000, 400, 1)
-	if u, reviews := read(); reviews != perTick || u.Text["sample"] != web.Say("rows.sample.all") {
+	if u, reviews := read(); reviews != perTick || u.Text["sample"] != web.English.Say("rows.sample.all") {
 		t.Errorf("400 reviews: %d shown, %q", reviews, u.Text["sample"])
 	}
 	if u, _ := read(); len(u.Rows) != 0 {
@@ -628,7 +628,7 @@ func TestTexts(t *testing.T) {
 			t.Fatal(pattern, err)
 		}
 		for _, n := range names {
-			if strings.HasSuffix(n, "_test.go") || strings.HasSuffix(n, "/text.go") {
+			if strings.HasSuffix(n, "_test.go") || strings.Contains(n, "/text_") {
 				continue
 			}
 			b, err := os.ReadFile(n)
@@ -648,7 +648,7 @@ func TestTexts(t *testing.T) {
 	}
 	for _, k := range keys {
 		group, _, _ := strings.Cut(k, ".")
-		if !used[k] && !slices.Contains([]string{"script", "action", "stage", "mode", "version"}, group) {
+		if !used[k] && !slices.Contains([]string{"script", "action", "stage", "mode", "version", "theme", "problem", "why", "reason", "aggregate"}, group) {
 			t.Errorf("text %q is not used", k)
 		}
 	}

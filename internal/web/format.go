@@ -41,13 +41,13 @@ func Share(n, whole uint64) string {
 	p := 100 * float64(n) / float64(whole)
 	switch {
 	case n > 0 && p < 0.1:
-		return "<0.1 %"
+		return "<0.1%"
 	case n < whole && p > 99.9:
-		return ">99.9 %"
+		return ">99.9%"
 	case p < 99.95:
-		return strconv.FormatFloat(p, 'f', 1, 64) + " %"
+		return strconv.FormatFloat(p, 'f', 1, 64) + "%"
 	}
-	return "100 %"
+	return "100%"
 }
 
 // Latency writes a duration to about two digits, which is how well it is known.
@@ -96,23 +96,31 @@ func Decimal(s string) string {
 
 // Clock writes the time of day in UTC, with the day when it is not today's; the
 // script puts it into the reader's zone.
-func Clock(t time.Time) string {
+func (l *Language) Clock(t time.Time) string {
 	if time.Since(t).Abs() > 20*time.Hour {
-		return t.UTC().Format("02 Jan 15:04")
+		return t.UTC().Format(l.otherDay)
 	}
-	return t.UTC().Format("15:04:05")
+	return t.UTC().Format(l.today)
+}
+
+// Money writes an amount of a currency.
+func (l *Language) Money(decimal, currency string) string {
+	if l.currencyFirst {
+		return currency + " " + Decimal(decimal)
+	}
+	return Decimal(decimal) + " " + currency
 }
 
 // Instant writes a time for machines: RFC 3339 in UTC with milliseconds.
 func Instant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 // utc writes an instant for readers whose browser runs no script.
-func utc(instant string) string {
+func (l *Language) utc(instant string) string {
 	t, err := time.Parse(time.RFC3339, instant)
 	if err != nil {
 		return instant
 	}
-	return t.UTC().Format("2006-01-02 15:04:05 UTC")
+	return t.UTC().Format(l.instant)
 }
 
 // Line gives the points of a line over the newest of so many equally distant

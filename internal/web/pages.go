@@ -1,13 +1,69 @@
 package web
 
+import (
+	"cmp"
+	"net/url"
+)
+
 // Page is what Render writes.
-type Page interface{ template() string }
+type Page interface {
+	template() string
+	language() *Language
+}
+
+// Themes are the looks there are; auto follows the browser's.
+var Themes = []string{"auto", "light", "dark"}
+
+// View is how a reader wants pages. The zero View is English and auto.
+type View struct {
+	Lang  *Language
+	Theme string
+	Query url.Values // of the page's address, for links that change the view alone
+}
+
+func (v View) language() *Language { return cmp.Or(v.Lang, English) }
+
+// Speaks is the page's language, for templates.
+func (v View) Speaks() *Language { return v.language() }
+
+// Looks is the page's theme, for templates.
+func (v View) Looks() string { return cmp.Or(v.Theme, Themes[0]) }
+
+// Next is the theme that the switch leads to.
+func (v View) Next() string {
+	for i, t := range Themes {
+		if t == v.Looks() {
+			return Themes[(i+1)%len(Themes)]
+		}
+	}
+	return Themes[0]
+}
+
+// With gives the address of this page with one thing of the view changed.
+func (v View) With(key, value string) string {
+	q := url.Values{key: {value}}
+	for k, values := range v.Query {
+		if k != key {
+			q[k] = values
+		}
+	}
+	return "?" + q.Encode()
+}
+
+// Scheme is what the browser may draw in.
+func (v View) Scheme() string {
+	if t := v.Looks(); t != Themes[0] {
+		return t
+	}
+	return "light dark"
+}
 
 // Frame is around every page.
 type Frame struct {
-	Title string // of the window
-	Here  string // live or rules: which link of the navigation is this page
-	Query string // what was searched for
+	View
+	Title  string // of the window
+	Here   string // live or rules: which link of the navigation is this page
+	Search string // what was searched for
 }
 
 // Live is the front page: what happens now.
@@ -15,11 +71,12 @@ type Live struct {
 	Frame
 	Ruleset string
 	Stats   Stats
-	Show    string // all, allow, review, block
-	Rule    string // only decisions in which it fired; empty: any
-	Rules   []RuleRow
-	Count   int   // of rules in the release
-	Rows    []Row // newest first
+	Show    string    // all, allow, review, block
+	Rule    string    // only decisions in which it fired; empty: any
+	Stops   []RuleRow // rules that asked for a block or a review
+	Rules   []RuleRow // others that fired
+	Count   int       // of rules in the release
+	Rows    []Row     // newest first
 }
 
 func (*Live) template() string { return "live.html" }
@@ -51,6 +108,7 @@ type Stats struct {
 // Update is one message of the live stream.
 type Update struct {
 	Stats
+	Stops []RuleRow `json:"stops"`
 	Rules []RuleRow `json:"rules"`
 	Rows  []Row     `json:"rows"` // oldest first
 }
@@ -79,12 +137,15 @@ type Row struct {
 type RuleRow struct {
 	ID     string  `json:"id"`
 	Title  string  `json:"title"`
-	Stage  string  `json:"stage"`
+	Stage  string  `json:"stage"` // block, review, allow, points, sanctions
+	Word   string  `json:"word"`  // the stage in the page's language
 	Mode   string  `json:"mode"`
 	Minute string  `json:"minute"`
 	Total  string  `json:"total"`
 	Faults string  `json:"faults"` // could not be evaluated; empty: always could
-	Share  float64 `json:"share"`  // percent of the minute's largest
+	Share  float64 `json:"share"`  // percent of the minute's hits
+	Newest string  `json:"newest"` // id of the newest decision in which it fired
+	Amount string  `json:"amount"` // of that decision
 }
 
 // Decision is the evidence of one decision.

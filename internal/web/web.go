@@ -1,11 +1,12 @@
 // Package web is what a browser sees: page templates, one stylesheet, one script
-// and the catalogue of all texts, embedded in the binary.
+// and a catalogue of all texts for each [Language], embedded in the binary.
 //
 // A page is one of [Live], [Decision], [Rules] or [Fault], filled by whoever
 // serves it and written by [Render]; [Asset] gives a file by the address that
 // pages link to. Values come in formatted (see format.go), so that a page and
 // the live updates of the same page cannot differ. Templates escape everything:
-// no type here carries markup.
+// no type here carries markup. A page is written in the language of its [View],
+// and so are the values that came in formatted.
 //
 // Everything is made once and never changed, so all of it may be used by any
 // number of goroutines. The package knows no HTTP and no other package of ours.
@@ -77,17 +78,26 @@ func Address(name string) (string, error) {
 	return "/assets/" + a, nil
 }
 
-var pages = sync.OnceValue(func() *template.Template {
-	return template.Must(template.New("").Funcs(template.FuncMap{
-		"t": T, "asset": Address, "script": scriptTexts, "word": word, "count": Count[int],
-		"inc": func(i int) int { return i + 1 }, "utc": utc,
-	}).ParseFS(files, "templates/*.html"))
+// pages are the templates by language: the functions in them speak it.
+var pages = sync.OnceValue(func() map[*Language]*template.Template {
+	sets := map[*Language]*template.Template{}
+	for _, l := range languages {
+		sets[l] = parse(l)
+	}
+	return sets
 })
+
+func parse(l *Language) *template.Template {
+	return template.Must(template.New("").Funcs(template.FuncMap{
+		"t": l.T, "asset": Address, "script": l.scriptTexts, "word": l.Word, "count": Count[int],
+		"inc": func(i int) int { return i + 1 }, "utc": l.utc, "languages": Languages,
+	}).ParseFS(files, "templates/*.html"))
+}
 
 // Render writes a page. Nothing is written when it fails.
 func Render(to *bytes.Buffer, page Page) error {
 	start := to.Len()
-	if err := pages().ExecuteTemplate(to, page.template(), page); err != nil {
+	if err := pages()[page.language()].ExecuteTemplate(to, page.template(), page); err != nil {
 		to.Truncate(start)
 		return fmt.Errorf("web: %w", err)
 	}

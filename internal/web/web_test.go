@@ -3,11 +3,14 @@ package web
 import (
 	"bytes"
 	"math"
+	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 )
 
 func TestFormats(t *testing.T) {
@@ -26,10 +29,10 @@ func TestFormats(t *testing.T) {
 	f(Rate(9.94), "9.9")
 	f(Rate(12345.6), "12,346")
 	f(Share(0, 0), "–")
-	f(Share(0, 10), "0.0 %")
-	f(Share(1, 1_000_000), "<0.1 %")
-	f(Share(999_999, 1_000_000), ">99.9 %")
-	f(Share(10, 10), "100 %")
+	f(Share(0, 10), "0.0%")
+	f(Share(1, 1_000_000), "<0.1%")
+	f(Share(999_999, 1_000_000), ">99.9%")
+	f(Share(10, 10), "100%")
 	f(Latency(0), "–")
 	f(Latency(420*time.Microsecond), "0.42 ms")
 	f(Latency(3123*time.Microsecond), "3.1 ms")
@@ -43,8 +46,13 @@ func TestFormats(t *testing.T) {
 	f(Decimal("12345678.90"), "12,345,678.90")
 	f(Decimal("-0.50"), "-0.50")
 	f(Decimal("0.5"), "0.5")
-	f(utc("2026-11-02T09:06:21.250Z"), "2026-11-02 09:06:21 UTC")
-	f(utc("never"), "never")
+	f(English.utc("2026-11-02T09:06:21.250Z"), "2026-11-02 09:06:21 UTC")
+	f(English.utc("never"), "never")
+	f(Chinese.utc("2026-11-02T09:06:21.250Z"), "2026年11月2日 09:06:21 UTC")
+	f(English.Clock(time.Date(2020, 3, 4, 5, 6, 7, 0, time.UTC)), "04 Mar 05:06")
+	f(Chinese.Clock(time.Date(2020, 3, 4, 5, 6, 7, 0, time.UTC)), "3月4日 05:06")
+	f(English.Money("12345.60", "AED"), "12,345.60 AED")
+	f(Chinese.Money("12345.60", "AED"), "AED 12,345.60")
 	f(Line([]float64{0, 5, 10}, 3, 10), "0,100 50,52 100,4")
 	f(Line([]float64{10, 10}, 5, 10), "75,4 100,4")
 	f(Line([]float64{0, 0}, 2, 0), "0,100 100,100")
@@ -59,9 +67,10 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// The pages are told to be small.
+// The pages are told to be small. The stylesheet has two themes and lays every
+// table out twice, for wide windows and for phones.
 func TestSizes(t *testing.T) {
-	for name, most := range map[string]int{"style.css": 12 << 10, "script.js": 10 << 10, "mark.svg": 1 << 10} {
+	for name, most := range map[string]int{"style.css": 14 << 10, "script.js": 10 << 10, "mark.svg": 1 << 10} {
 		address, err := Address(name)
 		if err != nil {
 			t.Fatal(err)
@@ -134,10 +143,79 @@ func TestRender(t *testing.T) {
 	if !strings.HasPrefix(b.String(), "before<!doctype html>") || strings.Count(b.String(), "</html>") != 4 {
 		t.Error("pages are not whole")
 	}
-	if _, err := T("no.such.text"); err == nil {
+	if _, err := English.T("no.such.text"); err == nil {
 		t.Error("a text that is not there was given")
 	}
-	if got := Word("stage", "own <name>"); got != "own <name>" {
+	if got := Chinese.Word("stage", "own <name>"); got != "own <name>" {
 		t.Errorf("Word = %q", got)
+	}
+}
+
+var placeholder = regexp.MustCompile(`%(\[\d\])?.`)
+
+// Every language says everything, with the same things filled in.
+func TestLanguages(t *testing.T) {
+	fills := func(text string) (out []string) {
+		for i, p := range placeholder.FindAllString(strings.ReplaceAll(text, "99%", ""), -1) {
+			if !strings.HasPrefix(p, "%[") {
+				p = "%[" + strconv.Itoa(i+1) + "]" + p[1:]
+			}
+			out = append(out, p)
+		}
+		slices.Sort(out)
+		return out
+	}
+	keys, seen := Keys(), map[string]bool{}
+	for _, l := range Languages() {
+		if seen[l.Tag] || l.Name == "" || Chosen(l.Tag) != l || Chosen(l.Key) != l || Accepted(l.Tag) != l {
+			t.Errorf("language %q (%s) cannot be chosen", l.Tag, l.Name)
+		}
+		seen[l.Tag] = true
+		for _, k := range keys {
+			own, ok := l.texts[k]
+			if !ok || strings.TrimSpace(own) == "" {
+				t.Errorf("%s: no text %q", l.Tag, k)
+			} else if got, want := fills(own), fills(english[k]); !slices.Equal(got, want) {
+				t.Errorf("%s: %q fills in %q, in English %q", l.Tag, k, got, want)
+			}
+		}
+		for k := range l.texts {
+			if !slices.Contains(keys, k) {
+				t.Errorf("%s: text %q is of no use", l.Tag, k)
+			}
+		}
+	}
+	for k, text := range chinese {
+		if !strings.ContainsFunc(text, func(r rune) bool { return unicode.Is(unicode.Han, r) }) && k != "quoted" {
+			t.Errorf("zh-CN: %q is not Chinese: %s", k, text)
+		}
+		if strings.ContainsAny(text, ",;!?") || strings.HasSuffix(text, ".") {
+			t.Errorf("zh-CN: %q has Western punctuation: %s", k, text)
+		}
+	}
+	for header, want := range map[string]*Language{"": English, "de": English, "zh": Chinese, "zh-Hans-SG;q=0.9, en;q=0.1": Chinese,
+		"en-GB,zh;q=0.5": English, "fr, zh-TW;q=0.8": Chinese, "\x00;;": English, "*": English} {
+		if got := Accepted(header); got != want {
+			t.Errorf("Accepted(%q) = %s, want %s", header, got.Tag, want.Tag)
+		}
+	}
+	for _, tag := range []string{"", "de", "zh-cn", "<script>"} {
+		if got := Chosen(tag); got != nil {
+			t.Errorf("Chosen(%q) = %s", tag, got.Tag)
+		}
+	}
+}
+
+func TestView(t *testing.T) {
+	v := View{Query: url.Values{"show": {"block"}, "q": {"a&b"}}}
+	if got := v.With("theme", v.Next()); got != "?q=a%26b&show=block&theme=light" {
+		t.Errorf("With = %s", got)
+	}
+	for theme, want := range map[string][2]string{"": {"light", "light dark"}, "auto": {"light", "light dark"}, "light": {"dark", "light"},
+		"dark": {"auto", "dark"}, "none": {"auto", "none"}} {
+		v := View{Theme: theme}
+		if v.Next() != want[0] || v.Scheme() != want[1] {
+			t.Errorf("theme %q: next %s, scheme %s", theme, v.Next(), v.Scheme())
+		}
 	}
 }

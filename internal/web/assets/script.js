@@ -8,10 +8,20 @@ const most = 50;
 
 const tell = (text) => { $("said").textContent = text; };
 
-// Times are sent in UTC and shown in the reader's zone; UTC stands in the title.
-const clock = new Intl.DateTimeFormat(undefined, {hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false});
-const older = new Intl.DateTimeFormat(undefined, {month: "short", day: "2-digit", hour: "2-digit", minute: "2-digit", hour12: false});
-const moment = new Intl.DateTimeFormat(undefined, {dateStyle: "medium", timeStyle: "medium", hour12: false});
+// What the address said of language and theme is in cookies now.
+const here = new URL(location), lang = document.documentElement.lang;
+if (navigator.cookieEnabled && (here.searchParams.has("lang") || here.searchParams.has("theme"))) {
+  here.searchParams.delete("lang");
+  here.searchParams.delete("theme");
+  history.replaceState(null, "", here);
+}
+
+// Times are sent in UTC and shown in the reader's zone, as the page's language or
+// the reader's own kind of it writes them; UTC stands in the title.
+const tongue = navigator.languages.find((l) => l.split("-")[0] === lang.split("-")[0]) ?? lang;
+const clock = new Intl.DateTimeFormat(tongue, {hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false});
+const older = new Intl.DateTimeFormat(tongue, {month: "short", day: "2-digit", hour: "2-digit", minute: "2-digit", hour12: false});
+const moment = new Intl.DateTimeFormat(tongue, {dateStyle: "medium", timeStyle: "medium", hour12: false});
 const local = (el) => {
   const at = new Date(el.dateTime);
   if (isNaN(at)) return;
@@ -121,21 +131,24 @@ if (rows) {
       }
     }
   };
-  const fire = $("fire");
-  const rank = (rules) => {
-    const old = new Map([...fire.children].map((tr) => [tr.dataset.id, tr]));
+  const rank = (list, rules) => {
+    const body = $(list), old = new Map([...body.children].map((tr) => [tr.dataset.id, tr]));
     const next = rules.map((r) => {
-      const tr = old.get(r.id) ?? $("fire-row").content.firstElementChild.cloneNode(true);
+      const tr = old.get(r.id) ?? $(list + "-row").content.firstElementChild.cloneNode(true);
       tr.dataset.id = r.id;
       fill(tr, r);
-      tr.querySelector("a").href = "/?rule=" + encodeURIComponent(r.id);
-      tr.querySelector("rect").setAttribute("width", r.share);
+      const [rule, newest] = all("a", tr);
+      rule.href = "/?rule=" + encodeURIComponent(r.id);
+      if (newest) {
+        newest.href = "/decisions/" + encodeURIComponent(r.newest);
+        tr.querySelector(".act").className = "act " + r.stage;
+      }
       return tr;
     });
-    $("no-rules").hidden = next.length > 0;
-    // Moving a row would take the focus out of it.
-    if (fire.contains(document.activeElement) || next.every((tr, i) => fire.children[i] === tr) && fire.children.length === next.length) return;
-    fire.replaceChildren(...next);
+    $("no-" + list).hidden = next.length > 0;
+    // Moving a row would take it from under the focus or the pointer.
+    if (body.matches(":hover") || body.contains(document.activeElement) || next.every((tr, i) => body.children[i] === tr) && body.children.length === next.length) return;
+    body.replaceChildren(...next);
   };
   const holding = () => pointed || rows.contains(document.activeElement);
   const draw = () => {
@@ -145,7 +158,7 @@ if (rows) {
       while (rows.children.length > most) rows.lastElementChild.remove();
       $("none").hidden = true;
     }
-    if (!paused && last) { put(last); rank(last.rules); last = null; }
+    if (!paused && last) { put(last); rank("stops", last.stops); rank("fire", last.rules); last = null; }
     const more = held.length ? ` · ${held.length >= most ? most + "+" : held.length} ${say.new}` : "";
     const word = problem || (paused ? say.paused : holding() ? say.held : say.live);
     state.textContent = word + more;
@@ -160,7 +173,7 @@ if (rows) {
   };
   const open = () => {
     if (source) return;
-    source = new EventSource("/live");
+    source = new EventSource("/live?lang=" + lang);
     source.onopen = () => fault("");
     source.onerror = () => fault(source?.readyState === EventSource.CLOSED ? say.full : say.lost);
     source.onmessage = (e) => {
