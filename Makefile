@@ -91,7 +91,7 @@ $(PYTHON)/fetched: internal/kafkatest/requirements.txt
 
 .PHONY: test-kafka
 test-kafka: $(KAFKA)/fetched $(PYTHON)/fetched ## tests against a real Apache Kafka: needs Java 17, Maven and Python, about 8 minutes
-	$(KAFKA_TEST) -timeout 20m -run '^TestKafka' $(or $(TESTFLAGS),-v) ./internal/kafkatest ./cmd/sluice
+	$(KAFKA_TEST) -timeout 20m -run '^TestKafka' $(or $(TESTFLAGS),-v) ./internal/kafkatest ./internal/stream ./cmd/sluice
 
 .PHONY: bench-kafka
 bench-kafka: $(KAFKA)/fetched ## payments a second from topic to topic, against a loop that only copies them

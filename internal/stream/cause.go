@@ -163,6 +163,8 @@ func (b *Brokers) explainTLS(err error, broker string) (what, key string) {
 		return broker + " does not speak TLS at this port", tlsKeys
 	case isHandshake && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, context.DeadlineExceeded)):
 		return broker + " hung up or was silent in the TLS handshake: the port may speak no TLS", tlsKeys
+	case errors.As(err, &hungUp) && !b.kafka.SASL.Enabled() && t.CertFile == "":
+		return broker + " hung up after the TLS handshake: it may ask for SASL, or for a certificate of this client, and neither is configured", "kafka.sasl, kafka.tls.cert_file"
 	case errors.As(err, &hungUp) && t.CertFile == "":
 		return broker + " hung up after the TLS handshake: it may want a certificate of this client", "kafka.tls.cert_file"
 	}
