@@ -96,6 +96,11 @@ func (c *call) sendPage(status int, p web.Page) {
 	c.send(status, htmlType, buf.Bytes())
 }
 
+// lost reports whether a browser asks for a path that is not there.
+func (c *call) lost() bool {
+	return c.route.path == "other" && strings.Contains(c.r.Header.Get("Accept"), "text/html")
+}
+
 // problemPage is problem for a browser, in the reader's words where there are any.
 func (c *call) problemPage(k *kind, detail string) {
 	v := c.view()
@@ -114,6 +119,8 @@ func (c *call) problemPage(k *kind, detail string) {
 	if key {
 		detail = ""
 	}
+	h := c.w.Header()
+	h["Content-Security-Policy"], h["Referrer-Policy"] = pagePolicy, noReferrer // also where no page is expected
 	c.sendPage(k.status, &web.Fault{Frame: web.Frame{View: v, Title: says}, Status: k.status, Says: says, Detail: detail, Key: key})
 }
 

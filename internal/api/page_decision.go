@@ -137,7 +137,7 @@ func (e *evidence) why(p *web.Decision) {
 				}
 				continue
 			}
-			w.Because = append(w.Because, web.Comparison{Left: b.Left, Value: scalar(b.Value, e.lang), Op: b.Op, Limit: scalar(b.Limit, e.lang), Window: b.Window})
+			w.Because = append(w.Because, web.Comparison{Left: b.Left, Value: scalar(b.Value, e.lang), Op: b.Op, Limit: scalar(b.Limit, e.lang), Window: e.lang.Span(b.Window)})
 		}
 		w.Present = strings.Join(present, ", ")
 		if f.Mode != "live" {
@@ -320,10 +320,10 @@ func about(set *features.Set, name string, lang *web.Language) string {
 		text = lang.Say("feature.by", text, info.Entity)
 	}
 	if info.Window != "" {
-		text += ", " + info.Window
+		text += ", " + lang.Span(info.Window)
 	}
 	if info.Delay != "" {
-		text += ", " + lang.Say("feature.delay", info.Delay)
+		text += ", " + lang.Say("feature.delay", lang.Span(info.Delay))
 	}
 	return text
 }

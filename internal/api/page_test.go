@@ -313,6 +313,67 @@ func TestSearch(t *testing.T) {
 	}
 }
 
+// A reader's language and theme come from the address, else from cookies, else
+// from the browser; the address is remembered.
+func TestView(t *testing.T) {
+	s, f := newTestPages(t, Options{})
+	d := hostileDecision()
+	show(t, s, f, resultOf(d, 11))
+	get := func(path string, want []string, header ...string) http.Header {
+		t.Helper()
+		w := browse(s, path, header...)
+		page := w.Body.String()
+		for _, part := range append(want, `hreflang=`) {
+			if !strings.Contains(page, part) {
+				t.Errorf("%s %q: no %s in %.300s", path, header, part, page)
+			}
+		}
+		wellFormed(t, w.Body.Bytes())
+		return w.Header()
+	}
+	zh, en := `<html lang="zh-CN" data-theme="`, `<html lang="en" data-theme="`
+	for _, path := range []string{"/", "/rules", "/decisions/" + d.ID, "/decisions?q=nothing", "/decisions/none"} {
+		get(path, []string{zh + "auto"}, "Accept-Language", "zh-CN,zh;q=0.9,en;q=0.5")
+		get(path, []string{en + "auto", `content="light dark"`}, "Accept-Language", "de")
+		get(path, []string{zh + "dark", `content="dark"`}, "Cookie", "sluice_lang=zh-CN; sluice_theme=dark", "Accept-Language", "en")
+		get(path, []string{en + "auto"}, "Cookie", "sluice_lang=tlh; sluice_theme=\"><b>")
+	}
+	get("/decisions/"+d.ID, []string{"拦截", "USD 12,345.67"}, "Accept-Language", "zh")
+	get("/nowhere", []string{zh + "auto", "没有这个页面"}, "Accept-Language", "zh", "Accept", "text/html,*/*")
+	if w := browse(s, "/nowhere"); w.Header().Get("Content-Type") != "application/problem+json" {
+		t.Errorf("a program gets %s", w.Header().Get("Content-Type"))
+	}
+
+	h := get("/?show=block&lang=zh-CN&theme=light", []string{zh + "light", `href="?lang=en&amp;show=block"`, `href="?show=block&amp;theme=dark"`}, "Cookie", "sluice_lang=en")
+	if got := strings.Join(h["Set-Cookie"], "\n"); !strings.Contains(got, "sluice_lang=zh-CN; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax") ||
+		!strings.Contains(got, "sluice_theme=light;") || h.Get("Content-Language") != "zh-CN" {
+		t.Errorf("cookies %q, language %s", got, h.Get("Content-Language"))
+	}
+	if h = get("/?lang=tlh&theme=none", []string{en + "auto"}); len(h["Set-Cookie"]) > 0 {
+		t.Errorf("cookies %q", h["Set-Cookie"])
+	}
+}
+
+// Viewers of one tenant are told the same in their languages.
+func TestLiveLanguages(t *testing.T) {
+	s, f := newTestPages(t, Options{})
+	en, zh := s.hub.watch("default", web.English), s.hub.watch("default", web.Chinese)
+	defer s.hub.leave(en)
+	defer s.hub.leave(zh)
+	show(t, s, f, resultOf(hostileDecision(), 11))
+	s.hub.update()
+	for v, want := range map[*viewer][3]string{en: {"Block", "12,345.67 USD", "1 decisions since"}, zh: {"拦截", "USD 12,345.67", "共 1 个决策，起始于"}} {
+		var u web.Update
+		decode(t, bytes.TrimPrefix(<-v.updates, []byte("data: ")), &u)
+		if len(u.Rows) != 1 || u.Rows[0].Word != want[0] || u.Rows[0].Amount != want[1] || u.Text["total"] != want[2] {
+			t.Errorf("%s: %+v, total %q", v.lang.Tag, u.Rows, u.Text["total"])
+		}
+		if len(u.Stops) != 1 || u.Stops[0].ID != "large_amount" || u.Stops[0].Amount != want[1] || u.Stops[0].Newest == "" {
+			t.Errorf("%s: stops %+v", v.lang.Tag, u.Stops)
+		}
+	}
+}
+
 func TestAssets(t *testing.T) {
 	s, _ := newTestPages(t, Options{})
 	links := regexp.MustCompile(`"(/assets/[^"]+)"`).FindAllStringSubmatch(browse(s, "/").Body.String(), -1)
@@ -648,7 +709,7 @@ func TestTexts(t *testing.T) {
 	}
 	for _, k := range keys {
 		group, _, _ := strings.Cut(k, ".")
-		if !used[k] && !slices.Contains([]string{"script", "action", "stage", "mode", "version", "theme", "problem", "why", "reason", "aggregate"}, group) {
+		if !used[k] && !slices.Contains([]string{"script", "action", "stage", "mode", "version", "theme", "problem", "why", "reason", "aggregate", "unit"}, group) {
 			t.Errorf("text %q is not used", k)
 		}
 	}

@@ -77,7 +77,7 @@ func (c *call) problem(k *kind, detail string, errors ...risk.Problem) {
 	if k.status == 429 {
 		h.Set("RateLimit", fmt.Sprintf("%q;r=0;t=%s", k.name, h.Get("Retry-After")))
 	}
-	if c.route.page && !c.route.stream {
+	if c.route.page && !c.route.stream || c.lost() {
 		c.problemPage(k, detail)
 		return
 	}

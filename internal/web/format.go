@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -109,6 +110,19 @@ func (l *Language) Money(decimal, currency string) string {
 		return currency + " " + Decimal(decimal)
 	}
 	return Decimal(decimal) + " " + currency
+}
+
+// Span writes a window of a rule file, such as 10m or 90d.
+func (l *Language) Span(window string) string {
+	if n := len(window) - 1; n > 0 && strings.Trim(window[:n], "0123456789") == "" {
+		if unit, ok := l.texts["unit."+window[n:]]; ok {
+			return fmt.Sprintf(unit, window[:n])
+		}
+	}
+	if window == "life" {
+		return l.Say("unit.life")
+	}
+	return window
 }
 
 // Instant writes a time for machines: RFC 3339 in UTC with milliseconds.

@@ -161,6 +161,8 @@ var english = map[string]string{
 	"aggregate.count": "count", "aggregate.sum": "sum", "aggregate.avg": "avg", "aggregate.distinct": "distinct",
 	"aggregate.min": "min", "aggregate.max": "max", "aggregate.last": "last", "aggregate.since_last": "seconds since last",
 
+	"unit.s": "%ss", "unit.m": "%sm", "unit.h": "%sh", "unit.d": "%sd", "unit.life": "life",
+
 	"list.title":    "Rules",
 	"list.heading":  "Rules of %s",
 	"list.about":    "%s rules. Hits are counted since",

@@ -163,6 +163,8 @@ var chinese = map[string]string{
 	"aggregate.count": "计数", "aggregate.sum": "求和", "aggregate.avg": "平均", "aggregate.distinct": "去重计数",
 	"aggregate.min": "最小值", "aggregate.max": "最大值", "aggregate.last": "最近值", "aggregate.since_last": "距上次的秒数",
 
+	"unit.s": "%s 秒", "unit.m": "%s 分钟", "unit.h": "%s 小时", "unit.d": "%s 天", "unit.life": "有记录以来",
+
 	"list.title":    "规则",
 	"list.heading":  "%s 的规则",
 	"list.about":    "共 %s 条规则。命中次数统计起始于",

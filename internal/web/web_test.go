@@ -51,6 +51,11 @@ func TestFormats(t *testing.T) {
 	f(Chinese.utc("2026-11-02T09:06:21.250Z"), "2026年11月2日 09:06:21 UTC")
 	f(English.Clock(time.Date(2020, 3, 4, 5, 6, 7, 0, time.UTC)), "04 Mar 05:06")
 	f(Chinese.Clock(time.Date(2020, 3, 4, 5, 6, 7, 0, time.UTC)), "3月4日 05:06")
+	f(English.Span("90d"), "90d")
+	f(Chinese.Span("90d"), "90 天")
+	f(Chinese.Span("last 3"), "last 3")
+	f(Chinese.Span("life"), "有记录以来")
+	f(Chinese.Span("d"), "d")
 	f(English.Money("12345.60", "AED"), "12,345.60 AED")
 	f(Chinese.Money("12345.60", "AED"), "AED 12,345.60")
 	f(Line([]float64{0, 5, 10}, 3, 10), "0,100 50,52 100,4")
@@ -216,6 +221,28 @@ func TestView(t *testing.T) {
 		v := View{Theme: theme}
 		if v.Next() != want[0] || v.Scheme() != want[1] {
 			t.Errorf("theme %q: next %s, scheme %s", theme, v.Next(), v.Scheme())
+		}
+	}
+}
+
+// What a page says stands in the catalogue, never in a template.
+func TestTemplatesHaveNoTexts(t *testing.T) {
+	names, err := files.ReadDir("templates")
+	if err != nil || len(names) == 0 {
+		t.Fatal(err)
+	}
+	markup := regexp.MustCompile(`(?s)\{\{.*?\}\}|<kbd>.*?</kbd>|<[^<>]*>`)
+	for _, n := range names {
+		text, err := files.ReadFile("templates/" + n.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Actions within tags go first, or their quotes would end a tag.
+		left := regexp.MustCompile(`(?s)\{\{.*?\}\}`).ReplaceAll(text, nil)
+		for _, word := range regexp.MustCompile(`[\pL]+`).FindAllString(string(markup.ReplaceAll(left, nil)), -1) {
+			if word != "Sluice" {
+				t.Errorf("%s says %q itself", n.Name(), word)
+			}
 		}
 	}
 }
