@@ -13,7 +13,7 @@ import (
 // decision; /readyz tells, and everything is published when they are back.
 func TestKafkaAway(t *testing.T) {
 	c := kafkatest.Start(t, kafkatest.Options{})
-	topics(c)
+	topics(t, c)
 	f := newFeed(t, c, 3)
 	if err := f.send(t.Context(), 3000); err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func TestKafkaAway(t *testing.T) {
 // the brokers at its start or later, and takes nothing from the first.
 func TestKafkaTwoOfOneName(t *testing.T) {
 	c := kafkatest.Start(t, kafkatest.Options{})
-	topics(c)
+	topics(t, c)
 	first := newServer(t, against(c)...)
 	first.start()
 	empty := durable(t, first)

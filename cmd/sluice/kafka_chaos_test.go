@@ -23,7 +23,7 @@ import (
 // trouble, gives the same bytes.
 func TestKafkaChaos(t *testing.T) {
 	c := kafkatest.Start(t, kafkatest.Options{Nodes: 3})
-	topics(c)
+	topics(t, c)
 	random := seeded(t, 11)
 	kills, events := torture(20, 60), torture(200_000, 600_000)
 	f := newFeed(t, c, random.Uint64())

@@ -17,7 +17,7 @@ import (
 func TestKafkaClients(t *testing.T) {
 	const payments = 1000
 	c := kafkatest.Start(t, kafkatest.Options{})
-	topics(c)
+	topics(t, c)
 	s := newServer(t, against(c)...)
 	s.start()
 	jars := kafkatest.Jars(t)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -23,14 +24,33 @@ import (
 
 // Tests called TestKafka… run against a real Apache Kafka: make test-kafka.
 
-// topics makes those of a server as an operator would: payments with four
-// partitions, decisions too. sluice.published is left to the server.
+var topicLine = regexp.MustCompile(`(?m)^kafka-topics.sh .* --create --topic (\S+) +--partitions (\d+) (.*)$`)
 
-func topics(c *kafkatest.Cluster) {
-	c.Create("payments", 4)
-	c.Create("decisions", 4)
-	c.Create("alerts", 1)
-	c.Create("dead-letter", 1)
+// topics makes those of a server as docs/operations.md tells operators to; how many
+// replicas there can be, the cluster knows.
+func topics(t testing.TB, c *kafkatest.Cluster) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := topicLine.FindAllStringSubmatch(string(page), -1)
+	if len(lines) != 5 {
+		t.Fatalf("docs/operations.md makes %d topics, want 5", len(lines))
+	}
+	for _, line := range lines {
+		partitions, err := strconv.ParseInt(line[2], 10, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var settings []string
+		for _, option := range strings.Fields(line[3]) {
+			if key, value, ok := strings.Cut(option, "="); ok && key != "min.insync.replicas" {
+				settings = append(settings, key, value)
+			}
+		}
+		c.Create(line[1], int32(partitions), settings...)
+	}
 }
 
 // against is the configuration of a server on the plain listener.

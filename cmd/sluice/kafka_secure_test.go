@@ -24,8 +24,7 @@ const secretPassword = "correct-horse-7f3a" // of the user sluice, and nowhere i
 // rights are those of docs/operations.md and no others.
 func TestKafkaSecured(t *testing.T) {
 	c := kafkatest.Start(t, kafkatest.Options{Secure: true, Users: map[string]string{"sluice": secretPassword}})
-	topics(c)
-	c.Create("sluice.published", 1, "cleanup.policy", "compact")
+	topics(t, c)
 	dir := t.TempDir()
 	file := func(name, text string) string {
 		path := filepath.Join(dir, name)

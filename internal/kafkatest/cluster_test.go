@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-risk/sluice/internal/kafkatest"
 )
@@ -17,6 +18,18 @@ import (
 // acknowledged, and records of an open transaction are not shown.
 func TestKafkaCluster(t *testing.T) {
 	c := kafkatest.Start(t, kafkatest.Options{Nodes: 3})
+	// What exactly once rests on: epochs are checked with every transaction (KIP-890).
+	versions := kmsg.NewPtrApiVersionsRequest()
+	versions.ClientSoftwareName, versions.ClientSoftwareVersion = "kafkatest", "1"
+	features, err := versions.RequestWith(t.Context(), c.Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(features.FinalizedFeatures, func(f kmsg.ApiVersionsResponseFinalizedFeature) bool {
+		return f.Name == "transaction.version" && f.MaxVersionLevel >= 2
+	}) {
+		t.Errorf("features of the brokers: %+v, want transaction.version 2", features.FinalizedFeatures)
+	}
 	c.Create("a", 2)
 	cl := c.Client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	send := func(partition int32, value string) {
