@@ -271,7 +271,7 @@ func (w *world) judge() {
 }
 
 // mostRequests of one process in a window, whatever its brokers answer.
-const mostRequests = 3000
+const mostRequests = 2000
 
 // forward checks that positions go forward, and name one journal.
 func (w *world) forward() {

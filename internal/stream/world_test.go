@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -227,6 +228,10 @@ func (w *world) live() {
 	w.write()
 	time.Sleep(time.Second)
 	w.heal()
+	if w.chance(2) { // nothing comes after it that would make good
+		w.doubt()
+		w.write()
+	}
 	w.settle()
 	w.judge()
 }
@@ -383,14 +388,37 @@ func (w *world) conclude() {
 // sever breaks connections of the engine.
 func (w *world) sever() {
 	w.cuts++
-	if w.chance(5) {
+	switch w.dice.IntN(5) {
+	case 0:
 		w.engine.wire.cut(w.port(w.dice.Int32N(3)))
+		return
+	case 1, 2:
+		w.doubt()
 		return
 	}
 	keys := append(slices.Sorted(maps.Keys(refusals)), kmsg.EndTxn, kmsg.EndTxn, kmsg.EndTxn, kmsg.Produce, kmsg.Produce)
 	p := planned{keys[w.dice.IntN(len(keys))], w.dice.IntN(4), cut(1 + w.dice.IntN(4))}
 	w.engine.wire.plan(p)
 	w.say("cut", "key", p.key.Name(), "skip", p.skip, "how", p.how)
+}
+
+// doubt leaves the engine without a word of whether its next commit was carried
+// out: its answer is lost and who asks again is refused, or it is refused at once.
+func (w *world) doubt() {
+	r := refusal{kmsg.EndTxn, []*kerr.Error{kerr.UnknownServerError, kerr.InvalidTxnState, kerr.TransactionAbortable, kerr.InvalidProducerIDMapping}[w.dice.IntN(4)]}
+	skip, applied := 0, w.chance(2)
+	if applied {
+		skip = 1
+		w.engine.wire.plan(planned{kmsg.EndTxn, 0, unanswered})
+	}
+	w.say("doubt", "applied", applied, "err", r.err.Message)
+	w.faults = append(w.faults, fault{r, w.k.Fault(kfake.Fault{Keys: []kmsg.Key{r.key}, Err: r.err, When: func(kmsg.Request) bool {
+		if w.quiet.Load() {
+			return false
+		}
+		skip--
+		return skip < 0
+	}})})
 }
 
 func (w *world) port(node int32) string { return fmt.Sprintf(":%d", 9092+node) }
