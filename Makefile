@@ -97,6 +97,13 @@ test-kafka: $(KAFKA)/fetched $(PYTHON)/fetched ## tests against a real Apache Ka
 bench-kafka: $(KAFKA)/fetched ## payments a second from topic to topic, against a loop that only copies them
 	SLUICE_TEST_BENCH=1 $(subst nice ,,$(KAFKA_TEST)) -timeout 60m -run '^TestKafkaThroughput$$' $(or $(TESTFLAGS),-v) ./cmd/sluice
 
+# Chromium, and a font with Chinese so that the pictures can be read.
+.PHONY: test-web
+test-web: ## the pages in Chromium, about a minute; pictures in dist/screenshots
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { ! command -v chromium || ! fc-list :lang=zh-cn | grep -q .; } >/dev/null 2>&1; then \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fontconfig fonts-wqy-microhei >&2; fi
+	SLUICE_TEST_WEB=1 go test -count 1 -timeout 5m -run '^TestPages$$' $(or $(TESTFLAGS),-v) ./cmd/sluice
+
 # What runs deploy/ elsewhere, as the tools of those places see it.
 DEPLOY := $(CURDIR)/.cache/deploy
 

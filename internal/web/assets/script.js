@@ -97,7 +97,7 @@ if (rows) {
   const fill = (el, values) => {
     for (const f of all("[data-f]", el)) {
       const v = String(values[f.dataset.f] ?? "");
-      if (f.textContent !== v) { f.textContent = v; if (f.localName === "td") f.title = v; }
+      if (f.textContent !== v) { f.textContent = v; if (f.hasAttribute("title")) f.title = v; }
     }
   };
   const make = (row) => {
