@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,10 +122,15 @@ func TestFaultsGiveEverythingOnce(t *testing.T) {
 	var mu sync.Mutex
 	answered := map[refusal]int{} // how often each was given
 	var sum tally
+	var ran atomic.Int32
 	t.Run("seeds", func(t *testing.T) {
 		for seed := from; seed < from+seeds; seed++ {
 			t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 				t.Parallel()
+				if end, ok := t.Deadline(); ok && time.Until(end) < time.Minute {
+					t.Skip("no time left: the machine is busy, or -timeout is short")
+				}
+				ran.Add(1)
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t, uint64(seed))
 					w.live()
@@ -144,11 +150,11 @@ func TestFaultsGiveEverythingOnce(t *testing.T) {
 			never = append(never, r.key.Name()+" "+r.err.Message)
 		}
 	}
-	t.Logf("%+v; %d of %d answers given", sum, len(allRefusals())-len(never), len(allRefusals()))
+	t.Logf("%d of %d seeds, %+v; %d of %d answers given", ran.Load(), seeds, sum, len(allRefusals())-len(never), len(allRefusals()))
 	if len(never) > 0 {
 		t.Logf("never given: %s", strings.Join(never, ", "))
 	}
-	if seeds >= 300 && len(never) > len(allRefusals())/10 {
+	if ran.Load() >= 300 && len(never) > len(allRefusals())/10 {
 		t.Errorf("%d of %d answers were never given", len(never), len(allRefusals()))
 	}
 }
@@ -270,8 +276,9 @@ func (w *world) judge() {
 	}
 }
 
-// mostRequests of one process in a window, whatever its brokers answer.
-const mostRequests = 2000
+// mostRequests of one process in a window, whatever its brokers answer. A loop without
+// a pause makes 20,000 on each connection.
+const mostRequests = 5000
 
 // forward checks that positions go forward, and name one journal.
 func (w *world) forward() {
