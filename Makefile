@@ -112,6 +112,10 @@ test-deploy: ## deploy/ by promtool, hadolint, kubernetes-validate, systemd-anal
 	.ci/deploy-tools '$(DEPLOY)'
 	SLUICE_TEST_TOOLS='$(DEPLOY)' go test -count 1 -timeout 3m -run '^TestDeployTools$$' $(or $(TESTFLAGS),-v) ./cmd/sluice
 
+.PHONY: test-faults
+test-faults: ## what brokers and networks can do wrong, 300 seeds of it, in process: about 2 minutes
+	SLUICE_TEST_FAULTS=300 go test -count 1 -timeout 12m -run '^TestFaultsGiveEverythingOnce$$' $(or $(TESTFLAGS),-v) ./internal/stream
+
 .PHONY: clean
 clean: ## remove what build made
 	rm -rf bin dist

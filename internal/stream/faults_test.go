@@ -103,10 +103,17 @@ func (r refusal) passes() bool {
 
 // Whatever the brokers answer and whatever breaks, readers of committed records see
 // each decision, alert and dead letter once, with the same bytes as if nothing had
-// happened. One seed alone: SLUICE_TEST_SEED=17.
+// happened. One seed alone: SLUICE_TEST_SEED=17. So many, all of them:
+// SLUICE_TEST_FAULTS=300.
 func TestFaultsGiveEverythingOnce(t *testing.T) {
-	from, seeds := 0, 300
+	from, seeds, demanded := 0, 60, os.Getenv("SLUICE_TEST_FAULTS")
 	switch {
+	case demanded != "":
+		n, err := strconv.Atoi(demanded)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seeds = n
 	case os.Getenv("SLUICE_TEST_SEED") != "":
 		n, err := strconv.Atoi(os.Getenv("SLUICE_TEST_SEED"))
 		if err != nil {
@@ -153,6 +160,9 @@ func TestFaultsGiveEverythingOnce(t *testing.T) {
 	t.Logf("%d of %d seeds, %+v; %d of %d answers given", ran.Load(), seeds, sum, len(allRefusals())-len(never), len(allRefusals()))
 	if len(never) > 0 {
 		t.Logf("never given: %s", strings.Join(never, ", "))
+	}
+	if demanded != "" && int(ran.Load()) < seeds {
+		t.Errorf("%d of %d seeds ran in time", ran.Load(), seeds)
 	}
 	if ran.Load() >= 300 && len(never) > len(allRefusals())/10 {
 		t.Errorf("%d of %d answers were never given", len(never), len(allRefusals()))
