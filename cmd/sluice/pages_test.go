@@ -97,8 +97,9 @@ func startDemo(t *testing.T) *demonstration {
 	if answer.StatusCode != 200 {
 		t.Fatalf("a long event: %d %s", answer.StatusCode, told)
 	}
-	blocks := regexp.MustCompile(`href="(/decisions/dec_\w+)"`)
-	for end := time.Now().Add(60 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	path := regexp.MustCompile(`/decisions/dec_\w+`)
+	own := "/decisions/" + regexp.MustCompile(`dec_\w+`).FindString(string(told))
+	for end := time.Now().Add(90 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the demo blocks nothing")
 		}
@@ -108,9 +109,10 @@ func startDemo(t *testing.T) *demonstration {
 		}
 		page, _ := io.ReadAll(answer.Body)
 		answer.Body.Close()
-		if m := blocks.FindAllSubmatch(page, -1); len(m) > 1 { // the newest of the world's own
-			d.block = string(m[0][1])
-			return d
+		for _, d.block = range path.FindAllString(string(page), -1) {
+			if d.block != own { // one of the simulated world
+				return d
+			}
 		}
 	}
 }

@@ -320,10 +320,10 @@ func about(set *features.Set, name string, lang *web.Language) string {
 		text = lang.Say("feature.by", text, info.Entity)
 	}
 	if info.Window != "" {
-		text += ", " + lang.Span(info.Window)
+		text += lang.Say("comma") + lang.Span(info.Window)
 	}
 	if info.Delay != "" {
-		text += ", " + lang.Say("feature.delay", lang.Span(info.Delay))
+		text += lang.Say("comma") + lang.Say("feature.delay", lang.Span(info.Delay))
 	}
 	return text
 }

@@ -113,10 +113,10 @@ func wellFormed(t testing.TB, page []byte) (text string) {
 	t.Helper()
 	d := xml.NewDecoder(bytes.NewReader(page))
 	d.Entity = xml.HTMLEntity
-	d.AutoClose = []string{"meta", "link", "input", "img"}
+	d.AutoClose = []string{"meta", "link", "input", "img", "col"}
 	d.Strict = true
 	// HTML has attributes without a value and void elements without an end.
-	fixed := regexp.MustCompile(`<(meta|link|input|img)\b([^>]*[^/])?>`).ReplaceAll(page, []byte("<$1$2/>"))
+	fixed := regexp.MustCompile(`<(meta|link|input|img|col)\b([^>]*[^/])?>`).ReplaceAll(page, []byte("<$1$2/>"))
 	fixed = regexp.MustCompile(`(<[a-z][^<>]*?) (hidden|required|defer|checked|data-clock)(=""|)([ />])`).ReplaceAll(fixed, []byte(`$1 $2=""$4`))
 	fixed = bytes.Replace(fixed, []byte("<!doctype html>"), nil, 1)
 	d = xml.NewDecoder(bytes.NewReader(fixed))

@@ -92,6 +92,9 @@ func (l *Live) Newest() uint64 {
 // Shows are the filters of the list, in the order of their keys.
 func (*Live) Shows() []string { return []string{"allow", "review", "block", "all"} }
 
+// Picked reports whether decisions are picked out, which are then what matters.
+func (l *Live) Picked() bool { return l.Rule != "" || l.Show != "all" }
+
 // Blank and BlankRule are what the script fills in.
 func (*Live) Blank() Row         { return Row{} }
 func (*Live) BlankRule() RuleRow { return RuleRow{} }

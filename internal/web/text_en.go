@@ -119,7 +119,7 @@ var english = map[string]string{
 	"decision.decided":    "decided",
 	"decision.within":     "in %s",
 	"decision.missing":    "Not evaluated: %s",
-	"quoted":              "“%s”", "and": " and ",
+	"comma":               ", ", "quoted": "“%s”", "and": " and ",
 	"decision.adds":       "%s points",
 	"decision.code":       "Reason",
 	"decision.other":      "Decided by an earlier release. Titles, reasons of rules and bands are those of the active one and may differ.",

@@ -121,7 +121,7 @@ var chinese = map[string]string{
 	"decision.decided":    "决定因素",
 	"decision.within":     "%s 内",
 	"decision.missing":    "无法评估：%s",
-	"quoted":              "“%s”", "and": "和",
+	"comma":               "，", "quoted": "“%s”", "and": "和",
 	"decision.adds":       "计 %s 分",
 	"decision.code":       "原因代码",
 	"decision.other":      "此决策由较早的版本作出。规则标题、原因和分段取自当前版本，可能有所不同。",

@@ -191,7 +191,7 @@ func TestLanguages(t *testing.T) {
 		}
 	}
 	for k, text := range chinese {
-		if !strings.ContainsFunc(text, func(r rune) bool { return unicode.Is(unicode.Han, r) }) && k != "quoted" {
+		if !strings.ContainsFunc(text, func(r rune) bool { return unicode.Is(unicode.Han, r) }) && k != "quoted" && k != "comma" {
 			t.Errorf("zh-CN: %q is not Chinese: %s", k, text)
 		}
 		if strings.ContainsAny(text, ",;!?") || strings.HasSuffix(text, ".") {
