@@ -37,7 +37,7 @@ var pageScript string
 
 // demonstration is `sluice demo` as a process, with traffic of its own.
 type demonstration struct {
-	base, block string // address, and path of a decision that blocks
+	base, block string // address, and path of a decision that stops a payment
 }
 
 var openLine = regexp.MustCompile(`open (http://\S+?)/?\s`)

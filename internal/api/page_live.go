@@ -190,10 +190,18 @@ func (c *call) livePage() {
 	}
 	u := h.snapshot(c.who.Tenant, lang)
 	p.Stats, p.Stops, p.Rules = u.Stats, u.Stops, u.Rules
+	p.Rule = q.Get("rule")
+	p.Named = p.Rule
 	if b := c.server.cell.Bundle(); b != nil {
-		p.Ruleset, p.Count = b.Rules.Name, len(b.Rules.Rules())
+		all := b.Rules.Rules()
+		p.Ruleset, p.Count = b.Rules.Name, len(all)
+		for i := range all {
+			if all[i].ID == p.Rule {
+				p.Named = title(&all[i], lang)
+			}
+		}
 	}
-	if p.Rule = q.Get("rule"); p.Rule != "" {
+	if p.Rule != "" {
 		p.Rows = c.rowsOf(p.Rule, lang)
 	} else {
 		p.Rows = h.rows(h.list(c.who.Tenant, only, listed), lang)

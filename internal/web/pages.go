@@ -73,6 +73,7 @@ type Live struct {
 	Stats   Stats
 	Show    string    // all, allow, review, block
 	Rule    string    // only decisions in which it fired; empty: any
+	Named   string    // its title
 	Stops   []RuleRow // rules that asked for a block or a review
 	Rules   []RuleRow // others that fired
 	Count   int       // of rules in the release

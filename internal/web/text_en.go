@@ -67,7 +67,7 @@ var english = map[string]string{
 	"faults":          "%s not evaluated",
 	"show":            "Show",
 	"show.all":        "All",
-	"show.rule":       "Only decisions in which %s fired.",
+	"show.rule":       "Only decisions in which “%s” fired.",
 	"show.every":      "Show all decisions",
 	"rows.none":       "No decision yet. Send an event to POST /v1/decisions, or to a topic that is listed under sources.",
 	"rows.none.show":  "None of these yet.",

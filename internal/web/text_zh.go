@@ -69,7 +69,7 @@ var chinese = map[string]string{
 	"faults":          "%s 次无法评估",
 	"show":            "筛选",
 	"show.all":        "全部",
-	"show.rule":       "仅显示命中 %s 的决策。",
+	"show.rule":       "仅显示命中“%s”的决策。",
 	"show.every":      "显示全部决策",
 	"rows.none":       "暂无决策。请将事件发送至 POST /v1/decisions，或发送至 sources 中列出的主题。",
 	"rows.none.show":  "暂无此类决策。",
