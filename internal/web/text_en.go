@@ -2,7 +2,7 @@ package web
 
 // english is what the pages say to those who read no other of their languages.
 var english = map[string]string{
-	"about":           "Sluice judges every payment, login and payout before it goes through: allow, review or block. What it stops, it explains.",
+	"about":           "Sluice judges every payment and payout before it goes through: allow, review or block. What it stops, it explains.",
 	"theme":           "Theme",
 	"theme.auto":      "Auto",
 	"theme.light":     "Light",

@@ -4,7 +4,7 @@ package web
 // compliance teams: 放行 allow, 复核 review, 拦截 block, 决策 decision, 规则集 ruleset,
 // 命中 hit, 特征 feature, 影子 shadow.
 var chinese = map[string]string{
-	"about":           "Sluice 在每笔支付、登录和提现完成之前实时作出判断：放行、复核或拦截。凡拦下的，都说明原因。",
+	"about":           "Sluice 在每笔支付和提现完成之前实时作出判断：放行、复核或拦截。凡拦下的，都说明原因。",
 	"theme":           "主题",
 	"theme.auto":      "自动",
 	"theme.light":     "浅色",
