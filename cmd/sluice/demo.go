@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -135,6 +136,7 @@ func demo(ctx context.Context, o demoOptions, out, talk io.Writer) (err error) {
 	// come after days are seen within minutes; the engine lives in the world's time.
 	show := &demoShow{truth: map[string]simulate.Truth{}, world: simulate.New(simulate.Options{Seed: o.seed})}
 	show.now.Store(simulate.Start.UnixMilli())
+	debug.SetMemoryLimit(1 << 30) // a guest on this machine: rather more garbage collection than memory
 	n, err := open(cfg, nil, log, func() time.Time { return time.UnixMilli(show.now.Load()) })
 	if err != nil {
 		return err
