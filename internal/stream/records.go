@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-risk/sluice/engine"
@@ -83,13 +84,17 @@ func (s *Stream) records(dst []*kgo.Record, r *engine.Result) ([]*kgo.Record, er
 	if s.opts.Alerts == "" || r.Action == risk.Allow {
 		return dst, nil
 	}
-	d, err := risk.ParseBody(r.Body)
-	if err != nil {
-		return dst, fmt.Errorf("stream: position %d: %w", r.Position, err)
+	var d struct { // of a body of some kilobytes, what an alert repeats
+		Scenario string        `json:"scenario"`
+		Reasons  []risk.Reason `json:"reasons"`
+		Versions risk.Versions `json:"versions"`
+	}
+	if err := jsonv2.Unmarshal(r.Body, &d); err != nil {
+		return dst, fmt.Errorf("stream: position %d: decision body: %w", r.Position, err)
 	}
 	a := risk.Alert{
-		ID: r.Key.AlertID(), Kind: "rule", Event: d.Event, Decision: d.ID, Subject: r.Subject, Scenario: d.Scenario,
-		Action: d.Action, Reasons: d.Reasons, Versions: d.Versions,
+		ID: r.Key.AlertID(), Kind: "rule", Event: r.Event, Decision: r.Key.DecisionID(), Subject: r.Subject, Scenario: d.Scenario,
+		Action: r.Action, Reasons: d.Reasons, Versions: d.Versions,
 	}
 	return append(dst, s.record(s.opts.Alerts, key, typeAlert, a.ID, r.Arrival, a.Append(nil))), nil
 }
