@@ -113,7 +113,7 @@ test-deploy: ## deploy/ by promtool, hadolint, kubernetes-validate, systemd-anal
 	SLUICE_TEST_TOOLS='$(DEPLOY)' go test -count 1 -timeout 3m -run '^TestDeployTools$$' $(or $(TESTFLAGS),-v) ./cmd/sluice
 
 .PHONY: test-faults
-test-faults: ## what brokers and networks can do wrong, 300 seeds of it, in process: about 2 minutes
+test-faults: ## what brokers and networks can do wrong, 300 seeds of it, in process: about a minute and a half
 	SLUICE_TEST_FAULTS=300 go test -count 1 -timeout 12m -run '^TestFaultsGiveEverythingOnce$$' $(or $(TESTFLAGS),-v) ./internal/stream
 
 .PHONY: clean

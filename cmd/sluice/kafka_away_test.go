@@ -12,6 +12,7 @@ import (
 // Brokers that are away, at the start and later, keep no HTTP caller from a
 // decision; /readyz tells, and everything is published when they are back.
 func TestKafkaAway(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := kafkatest.Start(t, kafkatest.Options{})
 	topics(t, c)
 	f := newFeed(t, c, 3)
@@ -91,6 +92,7 @@ func TestKafkaAway(t *testing.T) {
 // A second process under the name of one that runs is refused, whether it finds
 // the brokers at its start or later, and takes nothing from the first.
 func TestKafkaTwoOfOneName(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := kafkatest.Start(t, kafkatest.Options{})
 	topics(t, c)
 	first := newServer(t, against(c)...)

@@ -15,6 +15,7 @@ import (
 // Clients of other makes write what Sluice reads and read what it writes: the Java
 // client, which comes with the brokers, and librdkafka by way of Python.
 func TestKafkaClients(t *testing.T) {
+	t.Parallel() // it mostly waits
 	const payments = 1000
 	c := kafkatest.Start(t, kafkatest.Options{})
 	topics(t, c)

@@ -74,7 +74,7 @@ func backlog(t *testing.T, c *kafkatest.Cluster, topic string, n int, events str
 // drained reads a backlog in a process and gives the features it was judged by.
 func drained(t *testing.T, c *kafkatest.Cluster, n int, features string, more ...string) (took time.Duration) {
 	t.Helper()
-	s := newServer(t, append([]string{"kafka.brokers=" + strings.Join(c.Brokers(), ","), "rulesets=testdata/order", "sources=[{topic: backlog}]", "outputs.decisions=", "outputs.alerts=",
+	s := newServer(t, append([]string{"kafka.brokers=" + strings.Join(c.Brokers(), ","), "rulesets=testdata/order", "outputs.decisions=", "outputs.alerts=",
 		"checkpoint.every=1s", "checkpoint.events=10000"}, more...)...)
 	began := time.Now()
 	s.start()
@@ -100,13 +100,16 @@ func TestKafkaOrder(t *testing.T) {
 		n = 50_000
 	}
 	dir := t.TempDir()
-	events := filepath.Join(dir, "events.csv")
-	c.Create("backlog", 4)
+	events, features := filepath.Join(dir, "events.csv"), filepath.Join(dir, "features.csv")
 	c.Create("dead-letter", 1)
-	backlog(t, c, "backlog", n, events)
-	for _, skew := range []string{"1s", "0s"} {
-		features := filepath.Join(dir, "features.csv")
-		took := drained(t, c, n, features, "cell=skew-"+skew, "kafka.max_skew="+skew)
+	for _, run := range []struct {
+		skew string
+		n    int
+	}{{"1s", n}, {"0s", n / 5}} {
+		skew, n, topic := run.skew, run.n, "backlog-"+run.skew
+		c.Create(topic, 4)
+		backlog(t, c, topic, n, events)
+		took := drained(t, c, n, features, "sources=[{topic: "+topic+"}]", "cell=skew-"+skew, "kafka.max_skew="+skew)
 		out, err := exec.Command(python, "testdata/order.py", events, features).CombinedOutput()
 		if err != nil {
 			t.Fatalf("order.py: %v\n%s", err, out)

@@ -23,6 +23,7 @@ const secretPassword = "correct-horse-7f3a" // of the user sluice, and nowhere i
 // Users, passwords, certificates and rights as a bank's brokers want them. The
 // rights are those of docs/operations.md and no others.
 func TestKafkaSecured(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := kafkatest.Start(t, kafkatest.Options{Secure: true, Users: map[string]string{"sluice": secretPassword}})
 	topics(t, c)
 	dir := t.TempDir()

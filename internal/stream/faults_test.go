@@ -106,7 +106,7 @@ func (r refusal) passes() bool {
 // happened. One seed alone: SLUICE_TEST_SEED=17. So many, all of them:
 // SLUICE_TEST_FAULTS=300.
 func TestFaultsGiveEverythingOnce(t *testing.T) {
-	from, seeds, demanded := 0, 60, os.Getenv("SLUICE_TEST_FAULTS")
+	from, seeds, demanded := 0, 30, os.Getenv("SLUICE_TEST_FAULTS")
 	switch {
 	case demanded != "":
 		n, err := strconv.Atoi(demanded)

@@ -49,9 +49,6 @@ type planned struct {
 
 var errCut = errors.New("the wire was cut")
 
-// tight is how many requests in a second no loop with a pause in it makes.
-const tight = 4000
-
 const (
 	dialled = kmsg.Key(-1)
 	latency = 500 * time.Microsecond
