@@ -72,6 +72,9 @@ func TestPaymentsPassesItsOwnTests(t *testing.T) {
 // and world were tuned together, so this holds the two to each other and says
 // nothing about real traffic. Other seeds: SLUICE_TEST_SEEDS=5.
 func TestPaymentsInTheSimulatedWorld(t *testing.T) {
+	if testing.Short() {
+		t.Skip("20,000 events, one after the other")
+	}
 	seeds, _ := strconv.ParseUint(os.Getenv("SLUICE_TEST_SEEDS"), 10, 8)
 	for seed := range max(seeds, 1) {
 		t.Run(fmt.Sprint("seed=", seed+1), func(t *testing.T) { inTheWorld(t, seed+1) })
