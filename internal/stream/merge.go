@@ -42,7 +42,8 @@ type lane struct {
 	*partition
 	queue  []*kgo.Record // fetched and not handed in
 	clock  int64         // of the newest record handed in, milliseconds
-	active time.Time     // when it last gave a record, or reading began
+	active time.Time     // when a record was last fetched or handed in, or reading began
+	asked  time.Time     // since when nothing was fetched although it was asked for
 	given  bool          // it gave one since reading began
 	paused bool
 	told   bool // that it is not waited for any more
@@ -58,7 +59,7 @@ func (l *lane) add(records []*kgo.Record, now time.Time) {
 	l.queue = append(l.queue, records...)
 	l.settle()
 	if len(records) > 0 {
-		l.active, l.given, l.told = now, true, false
+		l.active, l.asked, l.given, l.told = now, now, true, false
 	}
 }
 
@@ -135,13 +136,11 @@ func (l *lane) head() int64 { return l.queue[0].Timestamp.UnixMilli() }
 // holds tells up to which timestamp nothing is expected of an empty lane, and how
 // long that is believed.
 func (l *lane) holds(now time.Time, skew time.Duration) (until int64, patience time.Duration) {
-	silent := now.Sub(l.active)
-	switch {
-	case l.next.Load() < l.end.Load():
-		if silent < stalledAfter {
+	if l.next.Load() < l.end.Load() {
+		if silent := now.Sub(l.active); silent < stalledAfter {
 			return -forever, stalledAfter - silent
 		}
-	case l.given && silent < idleAfter:
+	} else if silent := now.Sub(l.asked); l.given && silent < idleAfter {
 		return l.clock + skew.Milliseconds(), idleAfter - silent
 	}
 	return forever, 0
@@ -149,13 +148,14 @@ func (l *lane) holds(now time.Time, skew time.Duration) (until int64, patience t
 
 // fill tells which partitions have enough buffered to be paused, and which are to
 // be fetched again.
-func (m *merge) fill() (pause, resume map[string][]int32) {
+func (m *merge) fill(now time.Time) (pause, resume map[string][]int32) {
 	for _, l := range m.lanes {
 		switch {
 		case !l.paused && len(l.queue) > m.limit:
 			pause = named(pause, l)
 		case l.paused && len(l.queue) <= m.limit/2:
 			resume = named(resume, l)
+			l.asked = now // nobody had asked while it was paused
 		default:
 			continue
 		}

@@ -125,21 +125,46 @@ func TestWhatAnEmptyPartitionKeepsBack(t *testing.T) {
 	}
 }
 
+// What was fetched long ago and is handed in now says nothing of what may come: at
+// the end of a backlog nobody waits a second for each partition.
+func TestTheEndOfABacklog(t *testing.T) {
+	lanes, held := lanesOf([]int{0, 1}, []int{60, 120}, []int{600})
+	m := newMerge(time.Second, lanes)
+	for id := range lanes {
+		lanes[id].add(held[id], noon)
+	}
+	later := noon.Add(2 * time.Second)
+	if got, wait := out(m, later); len(got) != 5 || wait != 0 {
+		t.Errorf("out() = %v, wait %s; want all five at once", got, wait)
+	}
+	// But a partition that was paused has only just been asked.
+	lanes, held = lanesOf([]int{0}, []int{60})
+	m = newMerge(time.Second, lanes)
+	for id := range lanes {
+		lanes[id].add(held[id], noon)
+	}
+	lanes[0].paused = true
+	m.fill(later)
+	if got, wait := out(m, later); len(got) != 1 || wait != idleAfter {
+		t.Errorf("out() = %v, wait %s; want to wait for the one that was paused", got, wait)
+	}
+}
+
 func TestPartitionsThatRunAheadArePaused(t *testing.T) {
 	list := make([]int, mostOfLane+1)
 	lanes, held := lanesOf(list, []int{0})
 	m := newMerge(time.Second, lanes)
 	lanes[0].add(held[0], noon)
-	pause, resume := m.fill()
+	pause, resume := m.fill(noon)
 	if len(pause["payments"]) != 1 || resume != nil {
 		t.Fatalf("fill() = %v, %v; want partition 0 paused", pause, resume)
 	}
-	if pause, resume = m.fill(); pause != nil || resume != nil {
+	if pause, resume = m.fill(noon); pause != nil || resume != nil {
 		t.Errorf("fill() again = %v, %v", pause, resume)
 	}
 	lanes[1].add(held[1], noon)
 	out(m, noon)
-	if pause, resume = m.fill(); pause != nil || len(resume["payments"]) != 1 {
+	if pause, resume = m.fill(noon); pause != nil || len(resume["payments"]) != 1 {
 		t.Errorf("fill() = %v, %v when it has drained; want it resumed", pause, resume)
 	}
 }

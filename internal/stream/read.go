@@ -129,7 +129,7 @@ func (s *Stream) handIn(ctx context.Context, cl *kgo.Client, m *merge) error {
 	)
 	fetch := func(ctx context.Context) error { // nil: only what is there
 		err := s.sort(m, cl.PollRecords(ctx, mostOfPoll))
-		if pause, resume := m.fill(); pause != nil || resume != nil {
+		if pause, resume := m.fill(time.Now()); pause != nil || resume != nil {
 			cl.PauseFetchPartitions(pause)
 			cl.ResumeFetchPartitions(resume)
 		}
