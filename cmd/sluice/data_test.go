@@ -10,8 +10,10 @@ import (
 )
 
 // payment is a card payment to be judged; what differs is its id and amount.
-func payment(id, amount string) []byte {
-	return []byte(`{"event":{"id":"` + id + `","type":"payment.authorization","time":"` + time.Now().UTC().Format(time.RFC3339) + `"},` +
+func payment(id, amount string) []byte { return paymentAt(id, amount, time.Now()) }
+
+func paymentAt(id, amount string, at time.Time) []byte {
+	return []byte(`{"event":{"id":"` + id + `","type":"payment.authorization","time":"` + at.UTC().Format(time.RFC3339) + `"},` +
 		`"amount":{"value":"` + amount + `","currency":"USD"},"customer":{"id":"c1"},"card":{"token":"t1"},"merchant":{"id":"m1"}}`)
 }
 

@@ -167,6 +167,16 @@ type told struct {
 	alerts    int
 }
 
+// of gives what was told of an event.
+func (x *told) of(event string) (all []decided) {
+	for _, d := range x.decisions {
+		if d.event == event {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
 type decided struct {
 	position uint64
 	event    string
@@ -198,7 +208,8 @@ func readAll(t *testing.T, c *kafkatest.Cluster) *told {
 		}
 		last[r.Partition] = d.Position
 		if x.events[d.Event]++; x.events[d.Event] > 1 {
-			t.Errorf("the decision of %s is published twice", d.Event)
+			t.Errorf("the decision of %s is published twice, now at position %d, partition %d offset %d; before: %+v",
+				d.Event, d.Position, r.Partition, r.Offset, x.of(d.Event))
 		}
 		if d.Action != risk.Allow.String() {
 			alarming[d.ID] = false
