@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	mostResults = 512  // a transaction
+	mostResults = 2048 // a transaction: while one is on its way, the next grows
 	mostSilent  = 4096 // positions without a record before the position alone is published
 
 	// The brokers abort a transaction that is open for so long and fence its
