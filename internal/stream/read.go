@@ -119,8 +119,8 @@ func (s *Stream) readPartitions(ctx context.Context) error {
 	return s.handIn(ctx, cl, newMerge(s.opts.MaxSkew, lanes))
 }
 
-// handIn gives the cell the records, merged, until ctx is done or something is wrong with a
-// partition. What was fetched and not handed in is then fetched again.
+// handIn gives the cell the records, merged, until ctx is done or something is wrong
+// with a partition. What was fetched and not handed in is then fetched again.
 func (s *Stream) handIn(ctx context.Context, cl *kgo.Client, m *merge) error {
 	const (
 		mostOfRun  = 512 // records of one partition before the others are looked at
@@ -146,9 +146,8 @@ func (s *Stream) handIn(ctx context.Context, cl *kgo.Client, m *merge) error {
 				s.log.Error("kafka: a partition holds records and gives none; the others go on without it",
 					"topic", l.Topic, "partition", l.id, "next", l.next.Load(), "end", l.end.Load())
 			}
-		case runs%seldom == 0:
+		case runs%seldom == 0: // and then look again: an older head may have come
 			err = fetch(nil)
-			fallthrough
 		default:
 			for n := 0; err == nil && ctx.Err() == nil && n < mostOfRun && len(from.queue) > 0 && from.head() <= until; n++ {
 				if err = s.submit(ctx, letter{partition: from.partition, record: from.queue[0]}); err == nil {
