@@ -265,6 +265,30 @@ func TestTheSameEventAgain(t *testing.T) {
 	}
 }
 
+// What is remembered ages from its acceptance on, not from its own time.
+func TestAnOldEventIsKnownAgain(t *testing.T) {
+	dir := t.TempDir()
+	c := start(t, dir, options())
+	old := paymentAt("old", 60, "10.00")
+	expect := func(raw []byte, want engine.Verdict) {
+		t.Helper()
+		if got := c.feed([][]byte{raw}, 0)[0].Verdict; got != want {
+			t.Errorf("verdict = %s, want %s", got, want)
+		}
+	}
+	expect(paymentAt("first", 20, "10.00"), engine.Decided)
+	expect(old, engine.Decided)
+	expect(old, engine.Duplicate)
+	c.close()
+	c = start(t, dir, options())
+	expect(old, engine.Duplicate)
+	expect(paymentAt("six days later", 14, "10.00"), engine.Decided)
+	expect(old, engine.Duplicate)
+	expect(paymentAt("eight days later", 12, "10.00"), engine.Decided)
+	expect(old, engine.Decided)
+	expect(old, engine.Duplicate)
+}
+
 func TestOtherContentUnderAnIDIsAConflict(t *testing.T) {
 	c := start(t, t.TempDir(), options())
 	raw := `{"event":{"id":"e1","type":"payment.authorization","time":"2026-11-21T11:59:00Z"},"amount":{"value":"10.00","currency":"USD"},"customer":{"id":"u1"},"card":{"token":"c1"}}`

@@ -14,7 +14,7 @@ import (
 // the entities that a label naming it will count for.
 type row struct {
 	position journal.Position // 0: not seen itself, only named by a label
-	at       risk.Time        // as counted, so after clamping
+	at       risk.Time        // the watermark when it was accepted: what is remembered ages from there
 	content  risk.Digest
 	labels   uint8 // kinds of label that have counted, one bit each
 	decided  bool
@@ -112,7 +112,8 @@ func (l *ledger) label(it *Item, rec *risk.Record, watermark risk.Time) labelUse
 		return notLabel
 	case named == nil:
 		if len(it.prepared.Touches()) > 0 {
-			l.remember(key, row{at: rec.Event.Time, labels: kind})
+			at, _ := features.Clamp(rec.Event.Time, rec.Arrival)
+			l.remember(key, row{at: max(watermark, at), labels: kind})
 		}
 		return labelUnknown
 	case named.labels&kind != 0:
@@ -142,11 +143,12 @@ func (l *ledger) remember(key risk.EventKey, r row) *memory {
 	return m
 }
 
-// add remembers an accepted event.
-func (l *ledger) add(it *Item, rec *risk.Record, position journal.Position) {
+// add remembers an accepted event, from the watermark on that it led to: however
+// old it is, sent again it is known again.
+func (l *ledger) add(it *Item, rec *risk.Record, position journal.Position, watermark risk.Time) {
 	m := &memory{key: it.Key, row: row{
 		position: position,
-		at:       it.timing.At,
+		at:       watermark,
 		content:  rec.Content,
 		decided:  it.verdict == Decided,
 		touches:  append([]features.Touch(nil), it.prepared.Touches()...),

@@ -148,7 +148,7 @@ func (w *Walk) features(b *Batch) {
 		}
 		w.metrics.label(w.ledger.label(it, rec, watermark))
 		it.timing = w.state.Observe(&it.prepared, rec.Event.Time, rec.Arrival, &it.vector)
-		w.ledger.add(it, rec, position)
+		w.ledger.add(it, rec, position, w.state.Watermark())
 	}
 }
 
