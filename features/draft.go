@@ -35,7 +35,7 @@ func (l *loader) features(specs diag.Map[featureSpec]) {
 		f.slot = -1
 		f.info = Info{Name: spec.Key.Value, At: spec.Key.Span}
 		s.names = append(s.names, f.info.Name)
-		if !spec.Value.bad {
+		if spec.Value.sound {
 			f.info.Derived = spec.Value.kind.Value == "expr"
 			if !f.info.Derived {
 				l.aggregate(i, &spec.Value)
@@ -91,12 +91,18 @@ func (l *loader) aggregate(i int, spec *featureSpec) {
 	}
 	for i, t := range p.Events {
 		switch {
-		case t.Value == "":
-			l.mistake(t, codeEvents, "", "an event type is empty")
+		case !typeForm.MatchString(t.Value):
+			l.mistake(t, codeEvents, "a type is written payment.authorization; each is named, there are no patterns", "`%s` is not an event type", t.Value)
 		case slices.Contains(d.events, t.Value):
 			l.mistake(p.Events[i], codeEvents, "", "event type `%s` stands here twice", t.Value)
 		default:
 			d.events = append(d.events, t.Value)
+			s.asked = append(s.asked, t)
+		}
+	}
+	for key, t := range map[string]diag.Text{"of": p.Of, "window": p.Window.Text, "delay": p.Delay, "where": p.Where, "current": p.Current} {
+		if t.Value == "" && t.Span.Line > 0 && !l.reported(t.Span) {
+			l.mistake(t, codeAggregate, "give it a value, or leave it out", "`%s` has no value", key)
 		}
 	}
 	if p.Events != nil && len(p.Events) == 0 {
@@ -109,6 +115,7 @@ func (l *loader) aggregate(i int, spec *featureSpec) {
 		if p.Of.Value != "" {
 			l.mistake(p.Of, codeOperand, "leave `of` out; to count different values use distinct", "%s takes no `of`", agg.name)
 		}
+	} else if p.Of.Value == "" && p.Of.Span.Line > 0 { // reported
 	} else if p.Of.Value == "" {
 		l.mistake(spec.kind, codeOperand, "for example of: amount.base", "%s needs `of`", agg.name)
 	} else {
@@ -151,7 +158,7 @@ func (l *loader) window(f *feature, d *draft, p *paramsSpec) risk.Time {
 	if t := p.Window.Text; t.Value != "" && t.Value != "life" {
 		w, ok := parseDuration(t.Value)
 		if !ok || w < minWindow || w > maxWindow {
-			l.mistake(t, codeWindow, durationHelp, "window is `%s`, want %s to %s, or life", t.Value, short(minWindow), short(maxWindow))
+			l.mistake(t, codeWindow, durationHelp(t.Value), "window is `%s`, want %s to %s, or life", t.Value, short(minWindow), short(maxWindow))
 		}
 		d.slot.window = risk.Time(w.Milliseconds())
 		f.info.Window = t.Value
@@ -159,7 +166,7 @@ func (l *loader) window(f *feature, d *draft, p *paramsSpec) risk.Time {
 	if t := p.Delay; t.Value != "" {
 		w, ok := parseDuration(t.Value)
 		if !ok || w > maxWindow {
-			l.mistake(t, codeWindow, durationHelp, "delay is `%s`, want 0s to %s", t.Value, short(maxWindow))
+			l.mistake(t, codeWindow, durationHelp(t.Value), "delay is `%s`, want 0s to %s", t.Value, short(maxWindow))
 		}
 		d.slot.delay = risk.Time(w.Milliseconds())
 		f.info.Delay = t.Value
@@ -263,6 +270,11 @@ func (l *loader) unknownEntity(name diag.Text) {
 		known = append(known, l.set.entities[e].name)
 	}
 	help := "declare it under entities"
+	for _, k := range l.set.keys {
+		if k.form == form(name) {
+			help = fmt.Sprintf("that is the key of entity `%[1]s`: write by: %[1]s", l.set.entities[k.entity].name)
+		}
+	}
 	if near, ok := diag.Nearest(name.Value, known); ok {
 		help = fmt.Sprintf("did you mean `%s`?", near)
 	}
@@ -272,7 +284,7 @@ func (l *loader) unknownEntity(name diag.Text) {
 // where compiles a condition; equal ones are evaluated once.
 func (l *loader) where(t diag.Text) int {
 	program, list := l.env.Compile(t, expression.Bool, expression.CompileOptions{Pseudonymous: true})
-	l.pseudonymous(list)
+	l.pseudonymous(ofEvent(list))
 	if len(list) > 0 || program == nil {
 		return -1
 	}
@@ -295,7 +307,7 @@ func (l *loader) operand(t diag.Text, agg *aggregate) int {
 		o.identifier, o.kind = k, hashColumn
 	} else {
 		program, list := l.operandProgram(t, agg)
-		l.pseudonymous(list)
+		l.pseudonymous(ofEvent(l.wrongKind(list, agg)))
 		if len(list) > 0 || program == nil {
 			return -1
 		}
@@ -314,6 +326,30 @@ func (l *loader) operand(t diag.Text, agg *aggregate) int {
 	}
 	l.set.operands = append(l.set.operands, o)
 	return len(l.set.operands) - 1
+}
+
+// wrongKind words what an `of` gives that the aggregate cannot take.
+func (l *loader) wrongKind(list diag.List, agg *aggregate) diag.List {
+	for i := range list {
+		d := &list[i]
+		if d.Code != codeKind {
+			continue
+		}
+		takes := "a number"
+		if agg.of == anyOperand {
+			takes = "a number, a text or an identifier"
+		}
+		d.Code, d.Message = codeOperand, fmt.Sprintf("%s takes %s, not a %s", agg.name, takes, d.Label)
+		switch d.Label {
+		case "bool":
+			d.Help = "to count the events for which it holds, write it as `where`"
+		case "text":
+			d.Help = "distinct counts different texts"
+		case "time":
+			d.Help = "days_since(…) and hours_since(…) make a number of it"
+		}
+	}
+	return list
 }
 
 // operandProgram compiles an `of` as a number, or as a text where that will do.

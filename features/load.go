@@ -66,6 +66,11 @@ func (l *loader) mistake(t diag.Text, code, help, format string, args ...any) {
 	l.list.Add(diag.Diagnostic{Code: code, Message: fmt.Sprintf(format, args...), Help: help, Span: t.Span})
 }
 
+// reported tells whether a mistake is known that begins at a place.
+func (l *loader) reported(at diag.Span) bool {
+	return slices.ContainsFunc(l.list, func(d diag.Diagnostic) bool { return d.Span.Line == at.Line && d.Span.Column == at.Column })
+}
+
 func (l *loader) limits(spec *limitsSpec) {
 	lim := &l.set.limits
 	*lim = Limits{ExactEvents: 4096}
@@ -83,7 +88,7 @@ func (l *loader) limits(spec *limitsSpec) {
 		}
 		d, ok := parseDuration(t.Value)
 		if !ok || d < least || d > most {
-			l.mistake(t, codeLimit, durationHelp, "%s is `%s`, want a duration from %s to %s", name, t.Value, short(least), short(most))
+			l.mistake(t, codeLimit, durationHelp(t.Value), "%s is `%s`, want a duration from %s to %s", name, t.Value, short(least), short(most))
 		}
 		*to = d
 	}
@@ -92,7 +97,40 @@ func (l *loader) limits(spec *limitsSpec) {
 	duration("dedup", spec.Dedup, 7*day, time.Hour, 366*day, &lim.Dedup)
 }
 
-const durationHelp = "durations are a number and s, m, h or d: 90s, 10m, 24h, 7d"
+var spokenDuration = regexp.MustCompile(`^0*([1-9][0-9]{0,5})(\.5)?\s*([a-zA-Z]*)$`)
+
+// durationHelp says how a duration is written, and this one if it can be told.
+func durationHelp(s string) string {
+	const help = "durations are a number and s, m, h or d: 90s, 10m, 24h, 7d"
+	m := spokenDuration.FindStringSubmatch(s)
+	if m == nil {
+		return help
+	}
+	unit := m[3]
+	if len(unit) > 1 {
+		unit = strings.ToLower(unit)
+	}
+	names := [][]string{
+		{"", "s", "S", "sec", "secs", "second", "seconds"}, {"m", "min", "mins", "minute", "minutes"},
+		{"h", "H", "hr", "hrs", "hour", "hours"}, {"d", "D", "day", "days"}, {"w", "W", "week", "weeks"},
+	}
+	i := slices.IndexFunc(names, func(all []string) bool { return slices.Contains(all, unit) })
+	if i < 0 || i == 0 && m[2] != "" {
+		return help
+	}
+	seconds := []int{1, 60, 3600, 86400, 7 * 86400}
+	n, _ := strconv.Atoi(m[1]) // six digits at most
+	n *= seconds[i]
+	if m[2] != "" {
+		n += seconds[i] / 2
+	}
+	for i = min(i, 3); n%seconds[i] != 0; i-- {
+	}
+	if written := fmt.Sprint(n/seconds[i]) + "smhd"[i:i+1]; written != s {
+		return fmt.Sprintf("write %s; %s", written, help)
+	}
+	return help
+}
 
 func short(d time.Duration) string {
 	switch {
@@ -103,6 +141,9 @@ func short(d time.Duration) string {
 	}
 	return fmt.Sprintf("%ds", d/time.Second)
 }
+
+// typeForm is what an event type looks like.
+var typeForm = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$`)
 
 var nameForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 
@@ -124,6 +165,7 @@ func (l *loader) entities(specs diag.Map[entitySpec]) {
 		switch {
 		case len(single) > 0 && len(several) > 0:
 			l.mistake(several[0], codeEntity, "`key` names an entity once in an event, `keys` as often as it has keys", "entity `%s` has both `key` and `keys`", name)
+		case s.Value.bad && len(single) == 0 && len(several) == 0: // reported
 		case len(single) == 0 && len(several) == 0:
 			l.mistake(s.Key, codeEntity, "for example {key: card.token}", "entity `%s` has no key", name)
 		case len(single) > maxParts:
@@ -132,6 +174,10 @@ func (l *loader) entities(specs diag.Map[entitySpec]) {
 			l.key(def, single)
 		default:
 			for i, k := range several {
+				if k.Value == "" {
+					l.key(def, several[i:i+1])
+					continue
+				}
 				if slices.ContainsFunc(several[:i], func(other diag.Text) bool { return form(other) == form(k) }) {
 					l.mistake(k, codeEntity, "", "key `%s` stands here twice", k.Value)
 					continue
@@ -154,6 +200,12 @@ func (l *loader) key(def *entityDef, parts []diag.Text) {
 	k := key{entity: l.entityAt[def.name]}
 	var forms []string
 	for i, t := range parts {
+		if t.Value == "" {
+			if !l.reported(t.Span) {
+				l.mistake(t, codeEntity, "name a field, such as card.token", "a part of the key is empty")
+			}
+			return
+		}
 		forms = append(forms, form(t))
 		if slices.Contains(forms[:i], forms[i]) {
 			l.mistake(t, codeEntity, "", "part `%s` stands here twice", t.Value)
@@ -162,7 +214,7 @@ func (l *loader) key(def *entityDef, parts []diag.Text) {
 		if p.identifier < 0 {
 			var list diag.List
 			p.program, list = l.env.Compile(t, expression.Text, expression.CompileOptions{Pseudonymous: true})
-			l.pseudonymous(list)
+			l.pseudonymous(ofEvent(list))
 		}
 		k.parts = append(k.parts, p)
 	}
@@ -176,14 +228,25 @@ func (l *loader) key(def *entityDef, parts []diag.Text) {
 	l.set.keys = append(l.set.keys, k)
 }
 
+// ofEvent words the mistakes of an expression that can read no feature.
+func ofEvent(list diag.List) diag.List {
+	for i := range list {
+		if d := &list[i]; d.Label == "not in features.yaml" {
+			d.Message, d.Label = strings.Replace(d.Message, "feature", "name", 1), "no field of the event"
+		}
+	}
+	return list
+}
+
 // pseudonymous takes over the mistakes of an expression, and says why it may not
 // read what is erased, or other features.
 func (l *loader) pseudonymous(list diag.List) {
 	for _, d := range list {
 		switch d.Code {
 		case codePersonal:
-			d.Help = "features must count the same after the personal part of an event is erased; " +
-				"identifiers are for an entity's key and the `of` of distinct, as they are or as " + normalised()
+			if strings.Contains(d.Message, "identifies") {
+				d.Help = "it may stand alone as an entity's key or as the `of` of distinct; in a normal form as " + normalised()
+			}
 		case codeUnknown:
 			for name := range l.set.index {
 				if strings.Contains(d.Message, "`"+name+"`") {
@@ -196,11 +259,12 @@ func (l *loader) pseudonymous(list diag.List) {
 	}
 }
 
-// The expression compiler's codes for a name that it does not know, and for one
-// that is erased.
+// The expression compiler's codes for a name that it does not know, for one that
+// is erased, and for an expression that gives another kind of value.
 const (
 	codeUnknown  = "E012"
 	codePersonal = "E021"
+	codeKind     = "E015"
 )
 
 func normalised() string {

@@ -22,6 +22,7 @@ type Set struct {
 	keys     []key
 	roles    map[uint32]int // key by role
 	slots    []slot         // entity by entity
+	asked    []diag.Text    // event types that are named under `events`
 
 	// A mask over all slots has each entity's words together.
 	words    int
@@ -33,6 +34,9 @@ type Set struct {
 }
 
 type digest [32]byte
+
+// EventTypes gives the types that stand under `events`, each where it is named.
+func (s *Set) EventTypes() []diag.Text { return s.asked }
 
 // Limits are the settings of features.yaml that can change a result.
 type Limits struct {

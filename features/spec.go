@@ -14,7 +14,7 @@ import (
 
 // fileSpec is features.yaml as written.
 type fileSpec struct {
-	APIVersion diag.Text             `yaml:"apiVersion,required"`
+	APIVersion diag.Text             `yaml:"apiVersion,required" help:"begin with apiVersion: features/v1"`
 	Limits     limitsSpec            `yaml:"limits"`
 	Entities   diag.Map[entitySpec]  `yaml:"entities"`
 	Features   diag.Map[featureSpec] `yaml:"features"`
@@ -28,9 +28,17 @@ type limitsSpec struct {
 }
 
 type entitySpec struct {
-	At   diag.Span   `yaml:"-,span"`
+	entityKeys
+	bad bool // reported already
+}
+
+type entityKeys struct {
 	Key  keySpec     `yaml:"key"`
 	Keys []diag.Text `yaml:"keys"`
+}
+
+func (e *entitySpec) DecodeNode(d *diag.Decoder, n *yaml.Node) {
+	e.bad = !d.Try(n, &e.entityKeys)
 }
 
 // keySpec is one part, or a list of parts that name an entity together.
@@ -49,11 +57,11 @@ type featureSpec struct {
 	kind   diag.Text
 	expr   diag.Text
 	params paramsSpec
-	bad    bool // reported already
+	sound  bool // else its mistake is reported already
 }
 
 type paramsSpec struct {
-	By      bySpec      `yaml:"by,required"`
+	By      bySpec      `yaml:"by,required" help:"name an entity: by: card"`
 	Of      diag.Text   `yaml:"of"`
 	Window  windowSpec  `yaml:"window"`
 	Delay   diag.Text   `yaml:"delay"`
@@ -74,10 +82,17 @@ func (b *bySpec) DecodeNode(d *diag.Decoder, n *yaml.Node) {
 		b.name = d.Text(n)
 		return
 	}
+	if n.Kind == yaml.SequenceNode {
+		d.Add(diag.Diagnostic{
+			Code: codeBy, Message: "`by` names one entity, not a list", Span: b.at,
+			Help: "what several fields name together is an entity with key: [customer.id, device.id]",
+		})
+		return
+	}
 	var m struct {
 		Entity  diag.Text `yaml:"entity"`
 		Observe diag.Text `yaml:"observe"`
-		Read    diag.Text `yaml:"read,required"`
+		Read    diag.Text `yaml:"read,required" help:"say whose value is read: {observe: receiver.account, read: sender.account}"`
 	}
 	d.Decode(n, &m)
 	b.entity, b.observe, b.read = m.Entity, m.Observe, m.Read
@@ -102,16 +117,17 @@ type node struct{ *yaml.Node }
 func (r *node) DecodeNode(_ *diag.Decoder, n *yaml.Node) { r.Node = n }
 
 func (f *featureSpec) DecodeNode(d *diag.Decoder, n *yaml.Node) {
-	var m diag.Map[node]
-	d.Decode(n, &m)
-	f.bad = true
+	const example = "for example {count: {by: card, window: 10m}}"
 	if n.Kind != yaml.MappingNode {
+		d.Add(diag.Diagnostic{Code: codeAggregate, Message: "a feature is written {aggregate: {by: …}}", Help: example, Span: d.Span(n)})
 		return
 	}
+	var m diag.Map[node]
+	d.Decode(n, &m)
 	if len(m) != 1 {
 		d.Add(diag.Diagnostic{
 			Code: codeAggregate, Message: fmt.Sprintf("a feature has one aggregate or expr, this has %d keys", len(m)),
-			Help: "for example {count: {by: card, window: 10m}}", Span: d.Span(n),
+			Help: example, Span: d.Span(n),
 		})
 		return
 	}
@@ -120,12 +136,15 @@ func (f *featureSpec) DecodeNode(d *diag.Decoder, n *yaml.Node) {
 	switch name := f.kind.Value; {
 	case name == "expr":
 		f.expr = d.Text(value)
-		f.bad = f.expr.Value == ""
-		if f.bad && value.Kind == yaml.ScalarNode {
+		f.sound = f.expr.Value != ""
+		if !f.sound && value.Kind == yaml.ScalarNode {
 			d.Add(f.kind.Mistake(codeAggregate, "`expr` is empty"))
 		}
 	case aggregateNamed(name) != nil:
-		f.bad = value.Kind != yaml.MappingNode
+		if f.sound = value.Kind == yaml.MappingNode; !f.sound {
+			d.Add(diag.Diagnostic{Code: codeAggregate, Message: fmt.Sprintf("`%s` has keys of its own", name), Help: example, Span: d.Span(value)})
+			return
+		}
 		d.Decode(value, &f.params)
 	default:
 		d.Add(unknownAggregate(f.kind))
@@ -142,10 +161,19 @@ func unknownAggregate(kind diag.Text) diag.Diagnostic {
 		}
 	}
 	help := "there are " + strings.Join(aggregateNames(), ", ") + " and expr"
+	if same, ok := otherWords[kind.Value]; ok {
+		help = fmt.Sprintf("write `%s`", same)
+	}
 	if near, ok := diag.Nearest(kind.Value, append(aggregateNames(), "expr")); ok {
 		help = fmt.Sprintf("did you mean `%s`?", near)
 	}
 	return diag.Diagnostic{Code: codeAggregate, Message: fmt.Sprintf("unknown aggregate `%s`", kind.Value), Help: help, Span: kind.Span}
+}
+
+// otherWords are what aggregates are called elsewhere.
+var otherWords = map[string]string{
+	"average": "avg", "mean": "avg", "total": "sum", "unique": "distinct", "count_distinct": "distinct", "nunique": "distinct",
+	"minimum": "min", "maximum": "max", "latest": "last", "formula": "expr", "expression": "expr",
 }
 
 func aggregateNames() []string {

@@ -2,6 +2,15 @@ package risk
 
 import "time"
 
+// EventTypes are the types of events that have a meaning of their own. The list
+// is open: an event of any other type is counted and judged as well.
+var EventTypes = []string{
+	"payment.authorization", "payment.outcome", "payment.capture", "payment.refund", "payment.payout", "transfer", "topup",
+	"escrow.funded", "escrow.shipped", "escrow.confirmed", "escrow.release", "escrow.refund",
+	"dispute.opened", "dispute.won", "dispute.lost", "chargeback",
+	"account.created", "account.login", "account.updated", "kyc.updated", "label",
+}
+
 // Event is one payment, login or change, as received and decoded. An empty
 // string, an unset Number or Flag and a zero Time mean that the field is absent.
 // Fields names every one of its scalar fields; the slices below are the rest.

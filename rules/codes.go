@@ -21,6 +21,7 @@ var Codes = []diag.Code{
 	{ID: codeExample, Explain: "An example of a rule cannot be set up: a name it sets is unknown or takes another kind of value."},
 	{ID: codeFailed, Explain: "An example of a rule did not come out as it says."},
 	{ID: codeClash, Explain: "A name is used for two things."},
+	{ID: codeType, Explain: "An event type is spelled nearly like a known one; events of such a type may never come. A type of one's own is known when a scenario names it."},
 }
 
 const (
@@ -41,4 +42,5 @@ const (
 	codeExample   = "E215"
 	codeFailed    = "E216"
 	codeClash     = "E217"
+	codeType      = "E218"
 )

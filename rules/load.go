@@ -41,6 +41,7 @@ func Load(files diag.Files) (*Ruleset, diag.List) {
 	l.scenarios(spec)
 	l.rules()
 	if len(l.diags) > 0 {
+		l.diags = append(l.diags, l.set.warnings...)
 		l.diags.Sort()
 		return nil, l.diags
 	}
@@ -85,6 +86,8 @@ func (l *loader) layout() {
 			l.listFiles = append(l.listFiles, name)
 		case dir == "models" || dir == "queues":
 			l.fault(codeLater, whole, "take the file out of the ruleset", "%s/ is not supported yet", dir)
+		case len(l.files[name]) > diag.MaxFile && (top == "tests" || top == "schema"):
+			l.fault(codeFile, whole, "split it", "%s is larger than %d MiB", name, diag.MaxFile>>20)
 		case top == "tests" || top == "schema" || name == ratesFile,
 			name == rulesetFile, name == featuresFile, name == reasonsFile:
 		case ext == ".yml":
@@ -121,9 +124,11 @@ func (l *loader) head() *rulesetSpec {
 	for _, e := range spec.Custom {
 		l.name(e.Key)
 		kinds := map[string]expression.Kind{"string": expression.Text, "number": expression.Number, "bool": expression.Bool, "time": expression.Time}
-		if l.oneOf(codeRuleset, e.Value, "type", "string", "number", "bool", "time") {
-			l.custom[e.Key.Value] = kinds[e.Value.Value]
+		if !l.oneOf(codeRuleset, e.Value, "type", "string", "number", "bool", "time") {
+			l.custom[e.Key.Value] = expression.Text // so that it is not unknown besides
+			continue
 		}
+		l.custom[e.Key.Value] = kinds[e.Value.Value]
 	}
 	l.set.Name, l.set.BaseCurrency = spec.Ruleset.Value, spec.BaseCurrency.Value
 	return spec
@@ -274,7 +279,37 @@ func (l *loader) rules() {
 		l.finish(d)
 	}
 	slices.SortStableFunc(l.set.infos, func(a, b RuleInfo) int { return strings.Compare(a.File, b.File) })
+	l.types()
 	l.seal()
+}
+
+// types warns of event types that look like a known one.
+func (l *loader) types() {
+	if l.set.Features == nil {
+		return
+	}
+	known := slices.Clone(risk.EventTypes)
+	for _, sc := range l.set.scenarios {
+		known = append(known, sc.Events...)
+	}
+	for _, d := range l.drafts {
+		if d.spec != nil {
+			l.typos(d.spec.Events, risk.EventTypes)
+		}
+	}
+	l.typos(l.set.Features.EventTypes(), known)
+	l.set.warnings.Sort()
+}
+
+func (l *loader) typos(types []diag.Text, known []string) {
+	for _, t := range types {
+		if near, ok := diag.Nearest(t.Value, known); ok {
+			l.set.warnings.Add(diag.Diagnostic{
+				Code: codeType, Warning: true, Message: fmt.Sprintf("event type `%s` is not known", t.Value),
+				Help: fmt.Sprintf("did you mean `%s`?", near), Span: t.Span,
+			})
+		}
+	}
 }
 
 // identify checks that an id, and every former id, is one rule's alone.

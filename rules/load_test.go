@@ -101,6 +101,9 @@ func TestMessages(t *testing.T) {
 		}
 	}
 	for _, c := range Codes {
+		if c.ID == codeClash { // names that could clash are words of the language
+			continue
+		}
 		if !reported[c.ID] {
 			t.Errorf("no file of testdata/bad reports %s", c.ID)
 		}

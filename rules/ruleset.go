@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sluice-risk/sluice/features"
+	"github.com/sluice-risk/sluice/internal/diag"
 	"github.com/sluice-risk/sluice/internal/expression"
 	"github.com/sluice-risk/sluice/internal/lists"
 	"github.com/sluice-risk/sluice/risk"
@@ -22,7 +23,11 @@ type Ruleset struct {
 	infos     []RuleInfo
 	reasons   map[string]map[string]string
 	versions  risk.Versions
+	warnings  diag.List
 }
+
+// Warnings are what is probably not meant, though it can be run.
+func (r *Ruleset) Warnings() diag.List { return r.warnings }
 
 // Versions names by content hash the parts of a decision that come from the
 // ruleset. Ruleset covers ruleset.yaml, reasons.yaml and rules/*.yaml, Lists all

@@ -11,7 +11,7 @@ import (
 // are written.
 
 type rulesetSpec struct {
-	APIVersion   diag.Text              `yaml:"apiVersion,required"`
+	APIVersion   diag.Text              `yaml:"apiVersion,required" help:"begin with apiVersion: ruleset/v1"`
 	Ruleset      diag.Text              `yaml:"ruleset,required"`
 	BaseCurrency diag.Text              `yaml:"base_currency,required"`
 	Custom       diag.Map[diag.Text]    `yaml:"custom"`
@@ -55,7 +55,7 @@ type holdSpec struct {
 }
 
 type rulesSpec struct {
-	APIVersion diag.Text  `yaml:"apiVersion,required"`
+	APIVersion diag.Text  `yaml:"apiVersion,required" help:"begin with apiVersion: rules/v1"`
 	Scenario   diag.Text  `yaml:"scenario,required"`
 	Rules      []ruleSpec `yaml:"rules,required"`
 }
@@ -99,7 +99,7 @@ type exampleSpec struct {
 }
 
 type reasonsSpec struct {
-	APIVersion diag.Text            `yaml:"apiVersion,required"`
+	APIVersion diag.Text            `yaml:"apiVersion,required" help:"begin with apiVersion: reasons/v1"`
 	Reasons    diag.Map[reasonSpec] `yaml:"reasons,required"`
 }
 

@@ -23,6 +23,7 @@ func checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			diag.Render(c.ErrOrStderr(), b.Rules.Warnings(), b.Files)
 			fmt.Fprintln(c.OutOrStdout(), summary(b))
 			return nil
 		},

@@ -67,9 +67,15 @@ func (e *exitError) Unwrap() error { return e.err }
 func invalid(w io.Writer, files diag.Files, err error) error {
 	if list, ok := errors.AsType[diag.List](err); ok {
 		diag.Render(w, list, files)
+		n := 0
+		for _, d := range list {
+			if !d.Warning {
+				n++
+			}
+		}
 		count := "1 mistake"
-		if len(list) != 1 {
-			count = fmt.Sprintf("%d mistakes", len(list))
+		if n != 1 {
+			count = fmt.Sprintf("%d mistakes", n)
 		}
 		return &exitError{code: exitInvalidRules, err: fmt.Errorf("%s in the ruleset", count)}
 	}

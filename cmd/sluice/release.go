@@ -106,6 +106,9 @@ func (w *releases) judge(ctx context.Context, files diag.Files) error {
 			return err
 		}
 	}
+	for _, d := range b.Rules.Warnings() {
+		w.log.Warn("ruleset", "at", d.Span.String(), "warning", d.Message, "help", d.Help)
+	}
 	w.log.Info("release active", "ruleset", b.Rules.Name, "version", b.SHA256[:12], "rules", len(b.Rules.Rules()), "features", len(b.Rules.Features.Names()))
 	return nil
 }

@@ -98,13 +98,20 @@ func DecodeNode(file string, src []byte, n *yaml.Node, out any) List {
 func (d *Decoder) file(src []byte, out any) {
 	top := Span{File: d.src.file, Line: 1, Column: 1, Width: 1}
 	if len(src) > MaxFile {
-		d.Add(Diagnostic{Code: tooLarge, Message: fmt.Sprintf("file of %d bytes is larger than %d", len(src), MaxFile), Span: Span{File: d.src.file}})
+		d.Add(Diagnostic{Code: tooLarge, Message: fmt.Sprintf("the file is larger than %d MiB", MaxFile>>20), Help: "split it, or move long lists to CSV files", Span: Span{File: d.src.file}})
 		return
 	}
 	d.src.lines = splitLines(src)
 	for i, line := range d.src.lines {
 		if !utf8.ValidString(line) {
-			d.Add(Diagnostic{Code: notYAML, Message: "not valid UTF-8", Span: Span{File: d.src.file, Line: i + 1, Column: 1, Width: utf8.RuneCountInString(line)}})
+			good := 0
+			for r, size := utf8.DecodeRuneInString(line[good:]); r != utf8.RuneError || size > 1; r, size = utf8.DecodeRuneInString(line[good:]) {
+				good += size
+			}
+			d.Add(Diagnostic{
+				Code: notYAML, Message: "not valid UTF-8", Label: fmt.Sprintf("byte %02X", line[good]), Help: "save the file as UTF-8",
+				Span: d.span(i+1, utf8.RuneCountInString(line[:good])+1, 1),
+			})
 			return
 		}
 	}
@@ -123,7 +130,7 @@ func (d *Decoder) file(src []byte, out any) {
 		d.syntax(err)
 		return
 	default:
-		d.Add(Diagnostic{Code: notYAML, Message: "a second document in one file", Span: d.span(second.Line, second.Column, 1)})
+		d.Add(Diagnostic{Code: notYAML, Message: "a second document in one file", Help: "take the --- out, or move what follows to a file of its own", Span: d.span(second.Line, second.Column, 3)})
 		return
 	}
 	root := doc.Content[0]
@@ -132,30 +139,13 @@ func (d *Decoder) file(src []byte, out any) {
 	}
 	d.left = count(root) + maxExpansion
 	d.Decode(root, out)
-}
-
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
-
-func (d *Decoder) syntax(err error) {
-	line, message := 1, err.Error()
-	if m := yamlLine.FindStringSubmatch(message); m != nil {
-		message = m[2]
-		if n, err := strconv.Atoi(m[1]); err == nil {
-			line = min(max(n, 1), len(d.src.lines))
-		} else if _, anchor, ok := strings.Cut(message, "unknown anchor '"); ok {
-			anchor, _, _ = strings.Cut(anchor, "'")
-			for i, l := range d.src.lines {
-				if at := strings.Index(l, "*"+anchor); at >= 0 {
-					column := utf8.RuneCountInString(l[:at]) + 1
-					d.Add(Diagnostic{Code: notYAML, Message: fmt.Sprintf("unknown anchor `%s`", anchor), Span: d.span(i+1, column, len(anchor)+1)})
-					return
-				}
-			}
+	if len(root.Content) == 0 && len(d.list) > 0 {
+		missing := make([]string, len(d.list))
+		for i, m := range d.list {
+			missing[i] = strings.TrimPrefix(m.Message, "missing key ")
 		}
+		d.list = List{{Code: missingKey, Message: "there is nothing in the file", Help: "it needs " + strings.Join(missing, ", "), Span: top}}
 	}
-	text := d.src.lines[line-1]
-	indent := len(text) - len(strings.TrimLeft(text, " \t"))
-	d.Add(Diagnostic{Code: notYAML, Message: "not valid YAML: " + message, Span: d.span(line, indent+1, utf8.RuneCountInString(text)-indent)})
 }
 
 func count(n *yaml.Node) int {
@@ -172,6 +162,13 @@ func (d *Decoder) span(line, column, width int) Span {
 
 // Add reports a mistake.
 func (d *Decoder) Add(x Diagnostic) { d.list.Add(x) }
+
+// Try is Decode, and tells whether no mistake was found.
+func (d *Decoder) Try(n *yaml.Node, out any) bool {
+	before := len(d.list)
+	d.Decode(n, out)
+	return len(d.list) == before && !d.dead
+}
 
 // Errorf reports a mistake about a node.
 func (d *Decoder) Errorf(n *yaml.Node, code, format string, args ...any) {
@@ -377,6 +374,9 @@ func (d *Decoder) slice(n *yaml.Node, v reflect.Value) {
 	}
 	if n.Kind != yaml.SequenceNode {
 		d.wrong(n, "a list")
+		if n.Kind == yaml.ScalarNode {
+			d.list[len(d.list)-1].Help = fmt.Sprintf("write [%s]", n.Value)
+		}
 		return
 	}
 	out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))

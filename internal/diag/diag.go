@@ -29,10 +29,18 @@ type Diagnostic struct {
 	Label   string // stands after the carets
 	Help    string // one fix
 	Span    Span
+	Warning bool // the file may be used all the same
 }
 
 func (d Diagnostic) String() string {
-	return fmt.Sprintf("%s: error[%s]: %s", d.Span, d.Code, d.Message)
+	return fmt.Sprintf("%s: %s: %s", d.Span, d.kind(), d.Message)
+}
+
+func (d Diagnostic) kind() string {
+	if d.Warning {
+		return "warning[" + d.Code + "]"
+	}
+	return "error[" + d.Code + "]"
 }
 
 // Code is a kind of mistake with the line that explains it.
@@ -83,13 +91,15 @@ func (l List) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Sort orders the mistakes by file, line and column.
-func (l List) Sort() {
-	slices.SortStableFunc(l, func(a, b Diagnostic) int {
+// Sort orders the mistakes by file, line and column, and drops what stands there
+// twice: a part that is used again by an alias is read each time.
+func (l *List) Sort() {
+	slices.SortStableFunc(*l, func(a, b Diagnostic) int {
 		return cmp.Or(
 			strings.Compare(a.Span.File, b.Span.File),
 			cmp.Compare(a.Span.Line, b.Span.Line),
 			cmp.Compare(a.Span.Column, b.Span.Column),
 		)
 	})
+	*l = slices.Compact(*l)
 }

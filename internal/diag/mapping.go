@@ -19,6 +19,9 @@ func (d *Decoder) pairs(n *yaml.Node) []pair {
 	}
 	if n.Kind != yaml.MappingNode {
 		d.wrong(n, "a mapping")
+		if n.Kind == yaml.SequenceNode && n.Style&yaml.FlowStyle == 0 {
+			d.list[len(d.list)-1].Help = "write `name: …` on each line, without the dash"
+		}
 		return nil
 	}
 	if !d.enter(n) {
@@ -73,6 +76,7 @@ func (d *Decoder) merge(n *yaml.Node) []pair {
 
 type member struct {
 	name     string
+	help     string // for when it is missing
 	required bool
 	value    reflect.Value
 }
@@ -95,7 +99,7 @@ func (d *Decoder) fields(n *yaml.Node, v reflect.Value) {
 	}
 	for _, m := range members {
 		if value := seen[m.name]; m.required && value == nil {
-			d.Errorf(n, missingKey, "missing key `%s`", m.name)
+			d.Add(Diagnostic{Code: missingKey, Message: fmt.Sprintf("missing key `%s`", m.name), Help: m.help, Span: d.Span(n)})
 		} else if m.required && (isNull(value) && value.Value == "" || value.Kind == yaml.ScalarNode && strings.TrimSpace(value.Value) == "") {
 			d.Errorf(value, missingKey, "key `%s` has no value", m.name)
 		}
@@ -118,7 +122,7 @@ func (d *Decoder) members(n *yaml.Node, v reflect.Value, out []member) []member 
 		case name == "" || option != "" && option != "required":
 			panic(fmt.Sprintf("diag: tag %q of %s", tag, v.Type()))
 		default:
-			out = append(out, member{name, option == "required", v.Field(i)})
+			out = append(out, member{name, v.Type().Field(i).Tag.Get("help"), option == "required", v.Field(i)})
 		}
 	}
 	return out

@@ -35,7 +35,7 @@ func Render(w io.Writer, l List, files Files) {
 }
 
 func render(b *bytes.Buffer, d Diagnostic, lines []string) {
-	fmt.Fprintf(b, "error[%s]: %s\n", d.Code, printable(d.Message))
+	fmt.Fprintf(b, "%s: %s\n", d.kind(), printable(d.Message))
 	fmt.Fprintf(b, "  --> %s\n", printable(d.Span.String()))
 	if at := d.Span.Line; at >= 1 && at <= len(lines) {
 		line, column, width := window([]rune(lines[at-1]), d.Span.Column-1, max(d.Span.Width, 1))

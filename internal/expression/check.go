@@ -148,6 +148,12 @@ func (c *checker) syntax(err error) {
 			message = fmt.Sprintf("unexpected `%s`", string(c.runes[t.From:t.To]))
 		} else {
 			message, fault.From, width = "expression ends too early", c.tokens[len(c.tokens)-1].To, 1
+			for i, t := range c.tokens {
+				if t.Kind == lexer.Bracket && c.match[i] < 0 && strings.Contains("([", t.Value) {
+					message, fault.From = fmt.Sprintf("`%s` is not closed", t.Value), t.From
+					break
+				}
+			}
 		}
 	}
 	c.report(codeSyntax, fault.From, width, message, "", "")
@@ -272,7 +278,12 @@ func (c *checker) find(path string, first, last int) *name {
 	n := c.env.name(path)
 	switch {
 	case n != nil && c.options.Pseudonymous && (n.Class == risk.Identifier || n.Class == risk.Personal):
-		c.span(codePersonal, first, last, fmt.Sprintf("`%s` is personal and features must outlive it", path), "is erased with the person", "use it as the key of an entity, or in a rule")
+		what := "is personal"
+		if n.Class == risk.Identifier {
+			what = "identifies somebody"
+		}
+		c.span(codePersonal, first, last, fmt.Sprintf("`%s` %s: a feature may not read it", path, what), "may be erased",
+			"a feature counts the same after a person is erased; read it in a rule")
 		return nil
 	case n != nil:
 		c.reads[path] = true
@@ -280,7 +291,7 @@ func (c *checker) find(path string, first, last int) *name {
 	case c.isList(path):
 		c.span(codeGroup, first, last, fmt.Sprintf("`%s` is a list", path), "", fmt.Sprintf("write x in %s", path))
 	case c.env.group(path) || path == "list":
-		c.span(codeGroup, first, last, fmt.Sprintf("`%s` is a group of names", path), "", "")
+		c.span(codeGroup, first, last, fmt.Sprintf("`%s` is a group of names", path), "", c.members(path))
 	case functions[path] != nil:
 		c.span(codeFunction, first, last, fmt.Sprintf("`%s` is a function", path), "", fmt.Sprintf("write %s", functions[path].usage))
 	default:
@@ -303,12 +314,17 @@ func (c *checker) unknown(path string, first, last int) {
 		what, label = "parameter", "not a parameter of this rule"
 	case group == "custom" && dotted:
 		what, label = "custom field", "not declared in ruleset.yaml"
+	case group == "points" && dotted:
+		what, label = "points", fmt.Sprintf("no rule of this scenario has `group: %s`", rest)
 	case dotted && c.env.group(group):
 		what, label = "field", fmt.Sprintf("`%s` has no `%s`", group, rest)
 	case dotted:
 		what, label = "field", fmt.Sprintf("there is no group `%s`", group)
 	}
 	help := ""
+	if full := c.ending(path); full != "" && !dotted {
+		help = full
+	}
 	if near, ok := diag.Nearest(path, known); ok {
 		help = fmt.Sprintf("did you mean `%s`?", near)
 		if n := c.env.name(near); n != nil && n.At.Line > 0 {
@@ -316,6 +332,39 @@ func (c *checker) unknown(path string, first, last int) {
 		}
 	}
 	c.span(codeName, first, last, fmt.Sprintf("unknown %s `%s`", what, path), label, help)
+}
+
+// members names some of a group.
+func (c *checker) members(group string) string {
+	var found []string
+	for _, n := range c.env.Names() {
+		if strings.HasPrefix(n, group+".") {
+			if found = append(found, "`"+n+"`"); len(found) == 4 {
+				return "write one of its names, such as " + strings.Join(found[:3], ", ")
+			}
+		}
+	}
+	if len(found) == 0 {
+		return ""
+	}
+	return "write one of its names: " + strings.Join(found, ", ")
+}
+
+// ending finds the fields whose last part is the name: method, payment.method.
+func (c *checker) ending(last string) string {
+	var found []string
+	for _, n := range c.env.Names() {
+		if strings.HasSuffix(n, "."+last) && len(found) < 4 {
+			found = append(found, "`"+n+"`")
+		}
+	}
+	switch len(found) {
+	case 0:
+		return ""
+	case 4:
+		return "fields are written with their group, such as " + found[0]
+	}
+	return "did you mean " + strings.Join(found, " or ") + "?"
 }
 
 func (c *checker) literal(value float64, inexact bool, at int) *node {
@@ -415,12 +464,20 @@ func (c *checker) tooFine(money string, with *node) {
 	if with.op != opNumber {
 		return
 	}
-	limit, currency := risk.Exponent(money), money
-	if limit < 0 {
-		limit, currency = 4, "any currency"
+	limits, currency := risk.Exponent(money), money
+	limit := limits
+	if limits < 0 {
+		limit = 4
 	}
 	_, decimals, _ := strings.Cut(strconv.FormatFloat(with.num, 'f', -1, 64), ".")
 	if len(decimals) > limit {
-		c.at(codeMoney, with, fmt.Sprintf("%s has %d decimals, %s at most %d", with.source, len(decimals), currency, limit), "finer than the money it is compared with", "")
+		has := fmt.Sprintf("%s has %d decimals", currency, limit)
+		switch {
+		case limit == 0:
+			has = currency + " has no decimals"
+		case limits < 0:
+			has = "no currency has more than 4 decimals"
+		}
+		c.at(codeMoney, with, with.source+" is finer than the amount it is compared with", has, "")
 	}
 }

@@ -52,8 +52,11 @@ type name struct {
 // nameForm is what a name may look like. Groups nest by dots.
 var nameForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$`)
 
-// reserved words are operators and literals of the language.
-var reserved = strings.Fields("and or not in matches contains startsWith endsWith let if else true false nil list")
+// families are groups whose names a ruleset brings itself.
+var families = []string{"param", "points", "screen"}
+
+// reserved words are operators, literals and groups of the language.
+var reserved = strings.Fields("and or not in matches contains startsWith endsWith let if else true false nil list param points screen")
 
 // Define adds a name. A name that is taken, that is a group (or would be inside a
 // name that is none), a word of the language or a function is refused.
@@ -64,14 +67,14 @@ func (e *Env) define(n *name) error {
 	switch {
 	case !nameForm.MatchString(n.Name):
 		return fmt.Errorf("expression: %q is not a name (letters, digits and _, groups joined by dots)", n.Name)
-	case slices.Contains(reserved, first):
-		return fmt.Errorf("expression: %s is a word of the language", first)
+	case slices.Contains(reserved, n.Name), first != n.Name && slices.Contains(reserved, first) && !slices.Contains(families, first):
+		return fmt.Errorf("expression: `%s` is a word of the language", first)
 	case first == n.Name && functions[n.Name] != nil:
-		return fmt.Errorf("expression: %s is a function", n.Name)
+		return fmt.Errorf("expression: `%s` is a function", n.Name)
 	case e.name(n.Name) != nil:
-		return fmt.Errorf("expression: %s is defined already", n.Name)
+		return fmt.Errorf("expression: `%s` is defined already", n.Name)
 	case e.group(n.Name):
-		return fmt.Errorf("expression: %s is a group of names", n.Name)
+		return fmt.Errorf("expression: `%s` is a group of the event's fields", n.Name)
 	case n.length == nil && !n.complete():
 		return fmt.Errorf("expression: %s has no value of kind %s", n.Name, n.Kind)
 	}

@@ -59,7 +59,7 @@ func (c *checker) call(called string, args []ast.Node, at int) *node {
 		end = c.match[end]
 	}
 	if f == nil {
-		help := ""
+		help := "functions are " + strings.Join(slices.Sorted(maps.Keys(functions)), ", ")
 		if near, ok := diag.Nearest(called, slices.Collect(maps.Keys(functions))); ok {
 			help = fmt.Sprintf("did you mean %s?", functions[near].usage)
 		}
@@ -77,7 +77,7 @@ func (c *checker) call(called string, args []ast.Node, at int) *node {
 		return c.extreme(called, kids, ok, at, end)
 	}
 	if len(kids) != len(f.takes) {
-		c.span(codeArguments, at, end, fmt.Sprintf("wrong number of arguments for `%s`: %d, not %d", called, len(f.takes), len(kids)), "", "write "+f.usage)
+		c.span(codeArguments, at, end, fmt.Sprintf("`%s` takes %s, not %d", called, arguments(len(f.takes)), len(kids)), "", "write "+f.usage)
 		return nil
 	}
 	for i, kid := range kids {
@@ -129,6 +129,13 @@ func (c *checker) ofName(called string, args []ast.Node, at, end int) (n *node, 
 		return c.make(node{op: opLength, kind: Number, sign: called, name: found}, at, end), true
 	}
 	return c.make(node{op: opHas, kind: Bool, sign: called, text: path, name: found}, at, end), true
+}
+
+func arguments(n int) string {
+	if n == 1 {
+		return "one argument"
+	}
+	return fmt.Sprintf("%d arguments", n)
 }
 
 func (c *checker) extreme(called string, kids []*node, ok bool, at, end int) *node {

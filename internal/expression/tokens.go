@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -36,6 +37,7 @@ var allowed = map[string]bool{
 var instead = map[string]string{
 	"**": "write x * x", "^": "write x * x", "=": "equality is ==", "&": "write `and`", "|": "call the function: lower(x)",
 	"??": "write has(x) ? x : other", "?.": "a name that has no value is guarded by has(x)",
+	"#":  "a comment cannot stand in an expression; put it on a line of its own above the key",
 	"if": "write condition ? a : b", "else": "write condition ? a : b", "let": "write the value where it is used",
 }
 
@@ -127,6 +129,10 @@ func (c *checker) looseNames() {
 	braces, own := 0, map[string]bool{}
 	for i := 0; i < len(c.tokens); i++ {
 		switch {
+		case is(i, lexer.Operator, "#"): // and the rest of the comment
+			for i+1 < len(c.tokens) && !slices.Contains(c.runes[c.tokens[i].From:c.tokens[i+1].From], '\n') {
+				i++
+			}
 		case is(i, lexer.Bracket, "{"):
 			braces++
 		case is(i, lexer.Bracket, "}"):
