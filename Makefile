@@ -93,6 +93,10 @@ $(PYTHON)/fetched: internal/kafkatest/requirements.txt
 test-kafka: $(KAFKA)/fetched $(PYTHON)/fetched ## tests against a real Apache Kafka: needs Java 17, Maven and Python, about 8 minutes
 	$(KAFKA_TEST) -timeout 20m -run '^TestKafka' $(or $(TESTFLAGS),-v) ./internal/kafkatest ./internal/stream ./cmd/sluice
 
+.PHONY: test-oracle
+test-oracle: $(PYTHON)/fetched ## every feature of 500,000 events against DuckDB, in order and late: needs Python, about 2 minutes
+	SLUICE_TEST_PYTHON='$(PYTHON)/bin/python' nice go test -count 1 -timeout 10m -run '^TestOracle' $(or $(TESTFLAGS),-v) ./cmd/sluice
+
 .PHONY: bench-kafka
 bench-kafka: $(KAFKA)/fetched ## payments a second from topic to topic, against a loop that only copies them
 	SLUICE_TEST_BENCH=1 $(subst nice ,,$(KAFKA_TEST)) -timeout 60m -run '^TestKafkaThroughput$$' $(or $(TESTFLAGS),-v) ./cmd/sluice

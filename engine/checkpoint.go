@@ -103,6 +103,8 @@ func (p *progress) see(s risk.Source) {
 	p.offsets[s.Topic][s.Partition] = s.Offset // in order, but for a topic that was made anew
 }
 
+const slabBytes = 256 << 10
+
 // take encodes all that has changed since the last checkpoint.
 func (c *Cell) take(b *Batch) *pending {
 	p := &c.progress
@@ -114,8 +116,11 @@ func (c *Cell) take(b *Batch) *pending {
 	cp := &out.checkpoint
 	cp.Position = uint64(w.next - 1)
 	cp.Digest = w.digest
-	var slab []byte // one copy of all small slices
+	var slab []byte // of which small slices are cut, so that growing copies none
 	keep := func(b []byte) []byte {
+		if cap(slab)-len(slab) < len(b) {
+			slab = make([]byte, 0, max(slabBytes, len(b)))
+		}
 		slab = append(slab, b...)
 		return slab[len(slab)-len(b) : len(slab) : len(slab)]
 	}
@@ -134,6 +139,7 @@ func (c *Cell) take(b *Batch) *pending {
 			return sum
 		})
 	}
+	var row []byte
 	for _, m := range out.rows {
 		if m.body != nil { // stored once; a later label changes the row alone
 			m.block = out.blocks.add(m.position, m.body)
@@ -144,7 +150,8 @@ func (c *Cell) take(b *Batch) *pending {
 			m.stored = true
 		}
 		p.filter.add(m.key, m.at)
-		put(store.Events, m.key[:], m.row.append(make([]byte, 0, 64+20*len(m.touches))))
+		row = m.row.append(row[:0])
+		put(store.Events, m.key[:], keep(row))
 	}
 	for _, a := range out.answers {
 		put(store.Decisions, answerKey(a.key), mustJSON(a.Answered))

@@ -57,6 +57,14 @@ func (a *Answered) members(dst []byte) []byte {
 	return timeMember(dst, "at", a.At)
 }
 
+func (c *Cutover) append(dst []byte) []byte {
+	dst = intMember(append(dst, '{'), "activation", int64(c.Activation))
+	dst = textMember(dst, "features", c.Features)
+	dst = intMember(dst, "from", int64(c.From))
+	dst = timeMember(dst, "since", c.Since)
+	return append(timeMember(dst, "at", c.At), '}')
+}
+
 func (r *Refused) append(dst []byte) []byte {
 	dst = textMember(append(dst, '{'), "tenant", r.Tenant)
 	dst = append(key(dst, "source"), '{')

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"unicode/utf8"
 )
 
@@ -22,6 +23,7 @@ const (
 	kindRefused
 	kindGenesis
 	kindAgain // an event, as kindEvent, whose Source.Again is set
+	kindCutover
 )
 
 var (
@@ -39,9 +41,9 @@ var (
 // whose action is none, has no bytes: the result is nil.
 func AppendEntry(dst []byte, e *Entry, salt [16]byte) []byte {
 	kind, parts := byte(0), 0
-	for i, set := range [...]bool{e.Event != nil, e.Activation != nil, e.Answered != nil, e.Refused != nil, e.Genesis != nil} {
+	for i, set := range [...]bool{e.Event != nil, e.Activation != nil, e.Answered != nil, e.Refused != nil, e.Genesis != nil, e.Cutover != nil} {
 		if set {
-			kind = byte(i + 1)
+			kind = [...]byte{kindEvent, kindActivation, kindAnswered, kindRefused, kindGenesis, kindCutover}[i]
 			parts++
 		}
 	}
@@ -64,6 +66,8 @@ func AppendEntry(dst []byte, e *Entry, salt [16]byte) []byte {
 		return e.Answered.append(dst)
 	case kindRefused:
 		return e.Refused.append(dst)
+	case kindCutover:
+		return e.Cutover.append(dst)
 	}
 	return e.Genesis.append(dst)
 }
@@ -181,6 +185,15 @@ func DecodeEntry(b []byte, e *Entry) error {
 		return nil
 	case kindGenesis:
 		return decodeControl(body, &e.Genesis)
+	case kindCutover:
+		if err := decodeControl(body, &e.Cutover); err != nil {
+			return err
+		}
+		if c := e.Cutover; c.Activation == 0 || c.From == 0 || c.Activation > math.MaxInt64 || c.From > math.MaxInt64 {
+			e.Cutover = nil
+			return fmt.Errorf("%w: cutover to activation %d from position %d", ErrEntry, c.Activation, c.From)
+		}
+		return nil
 	}
 	return fmt.Errorf("%w: kind %d", ErrEntryKind, b[1])
 }
@@ -189,7 +202,7 @@ func DecodeEntry(b []byte, e *Entry) error {
 // was; other entries, and erased ones, come back unchanged. It gives nil for
 // bytes that are no entry of this version. b is not changed.
 func EraseEntry(b []byte) []byte {
-	if len(b) < 2 || b[0] != EntryVersion || b[1] == 0 || b[1] > kindAgain {
+	if len(b) < 2 || b[0] != EntryVersion || b[1] == 0 || b[1] > kindCutover {
 		return nil
 	}
 	if b[1] != kindEvent && b[1] != kindAgain {

@@ -85,6 +85,8 @@ func TestControlEntries(t *testing.T) {
 		{Refused: &Refused{"acme", Source{"payments", 3, 1 << 50, false}, "invalid_json", "want a comma", "00ff", 5, []byte{0, 255, 1}}},
 		{Genesis: &Genesis{"main", "EUR", 1_790_000_000_000}},
 		{Genesis: &Genesis{}},
+		{Cutover: &Cutover{7, "sha256:00ff", 1, 0, 1_790_000_000_000}},
+		{Cutover: &Cutover{1 << 50, "sha256:00ff", 4711, 1_780_000_000_000, 1_790_000_000_000}},
 	} {
 		b := AppendEntry(nil, &want, testSalt)
 		var got Entry
@@ -147,7 +149,9 @@ func TestEntriesThatAreNone(t *testing.T) {
 	f("\x02\x01", ErrEntryVersion)
 	f("\x01\x00", ErrEntryKind)
 	f("\x01\x06{}", ErrEntry)
-	f("\x01\x07{}", ErrEntryKind)
+	f("\x01\x07{}", ErrEntry)
+	f("\x01\x07{\"activation\":3}", ErrEntry)
+	f("\x01\x08{}", ErrEntryKind)
 	f("\x01\x05{}x", ErrEntry)
 	f("\x01\x05{\"x\":1}", ErrEntry)
 	f("\x01\x03{}", ErrEntry)
@@ -182,6 +186,7 @@ func FuzzDecodeEntry(f *testing.F) {
 	f.Add(EraseEntry(good))
 	f.Add(AppendEntry(nil, &Entry{Answered: &Answered{"acme", "e1", Review, []string{"deadline"}, 5}}, testSalt))
 	f.Add(AppendEntry(nil, &Entry{Genesis: &Genesis{"main", "EUR", 5}}, testSalt))
+	f.Add(AppendEntry(nil, &Entry{Cutover: &Cutover{7, "sha256:00", 2, 5, 6}}, testSalt))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var e Entry
 		if DecodeEntry(b, &e) != nil {

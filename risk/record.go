@@ -9,6 +9,7 @@ type Entry struct {
 	Answered   *Answered   // a caller was given a fallback before the decision
 	Refused    *Refused    // a source's record that is no event
 	Genesis    *Genesis    // always position 1
+	Cutover    *Cutover    // new features have their past from here on
 }
 
 // Record is an event as it enters the journal: what was sent, what was looked up
@@ -93,6 +94,20 @@ type Activation struct {
 	Size   int64  `json:"size"`
 	By     string `json:"by"`
 	At     Time   `json:"at"` // arrival; moves no window
+}
+
+// Cutover tells that a second walk over the journal, with the features of the active
+// release from its first position on, has come to this one: from the next position
+// on its state is the state. It counts for nothing when another release's features
+// are waited for meanwhile.
+type Cutover struct {
+	Activation uint64 `json:"activation"` // position of the release that brought the features
+	Features   string `json:"features"`   // their version
+	From       uint64 `json:"from"`       // position at which the second walk began
+	// Since is when the journal before From ends: no event there is younger. Absent
+	// when From is 1.
+	Since Time `json:"since"`
+	At    Time `json:"at"` // arrival; moves no window
 }
 
 // Answered tells that a caller was answered with the scenario's fallback because

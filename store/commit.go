@@ -47,6 +47,23 @@ func (s *Store) Room() int {
 // Commit stores a checkpoint: synced, and whole or not at all after a crash at
 // any moment. After an error of the disk the store accepts no further commit.
 func (s *Store) Commit(c *Checkpoint) error {
+	return s.locked(func() error { return s.commit(c) })
+}
+
+// Amend stores puts as safely as Commit does and leaves the last checkpoint what it
+// is: its position, digest and state. It is for what is kept beside the state that
+// the checkpoint describes. There must be a checkpoint.
+func (s *Store) Amend(puts []Put) error {
+	return s.locked(func() error {
+		if s.last.number == 0 {
+			return errors.New("store: no checkpoint to amend")
+		}
+		return s.commit(&Checkpoint{Position: s.last.position, Digest: s.last.digest, State: s.last.state, Puts: puts})
+	})
+}
+
+// locked runs one commit at a time.
+func (s *Store) locked(commit func() error) error {
 	s.using.RLock()
 	defer s.using.RUnlock()
 	if s.closed {
@@ -54,6 +71,10 @@ func (s *Store) Commit(c *Checkpoint) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return commit()
+}
+
+func (s *Store) commit(c *Checkpoint) error {
 	if s.failed != nil {
 		return fmt.Errorf("%w: %w", ErrFailed, s.failed)
 	}
@@ -111,7 +132,7 @@ func (s *Store) plan(c *Checkpoint) (*marker, int, error) {
 		if len(p.Value) > MaxValue {
 			return nil, 0, fmt.Errorf("store: value of %d bytes in space %q, at most %d", len(p.Value), byte(p.Space), MaxValue)
 		}
-		if p.Space == Entities {
+		if p.Space.summed() {
 			m.header.entities.add(p)
 		}
 		m.digest += change(p)
@@ -134,7 +155,7 @@ func (s *Store) checkReplaces(puts []Put) error {
 			return fmt.Errorf("store: put %d: its key occurs twice in one checkpoint (space %q)", i, byte(p.Space))
 		}
 		seen[full] = true
-		if p.Space != Entities {
+		if !p.Space.summed() {
 			continue
 		}
 		var live uint64

@@ -34,7 +34,7 @@ func (h *history) next(n int) *Checkpoint {
 	used := map[string]bool{}
 	for n > 0 {
 		key := fmt.Sprintf("key-%d", h.random.IntN(2000))
-		space := []Space{Entities, Entities, Decisions, Events}[h.random.IntN(4)]
+		space := []Space{Entities, Entities2, Decisions, Events, Learned}[h.random.IntN(5)]
 		if used[string(byte(space))+key] {
 			n -= 20
 			continue
@@ -76,7 +76,7 @@ func (h *history) check(s *Store, atLeast uint64) error {
 	if want := fmt.Sprintf("state %d", last.Position); ok && (string(last.State) != want || !strings.HasPrefix(string(last.Digest[:]), want)) {
 		return fmt.Errorf("position %d has state %q", last.Position, last.State)
 	}
-	got, err := contents(s, Entities, Events, Decisions)
+	got, err := contents(s, Entities, Entities2, Events, Learned, Decisions)
 	if err != nil {
 		return err
 	}

@@ -13,8 +13,10 @@ import (
 type Space byte
 
 const (
-	Entities  Space = 'e' // state of cards, accounts, devices ...; the summed space
+	Entities  Space = 'e' // state of cards, accounts, devices ...; summed
+	Entities2 Space = 'f' // the same, of another generation: one is in use, the other being made or removed; summed
 	Events    Space = 'v' // event id -> content digest and position, for deduplication and labels
+	Learned   Space = 'w' // the same, as a second walk over the journal learns it
 	Decisions Space = 'd' // decision bodies and their indexes
 	Expiry    Space = 'x' // event time -> keys to delete when it has passed
 	Meta      Space = 'm' // small facts about the cell itself
@@ -30,11 +32,15 @@ const (
 
 func (s Space) public() bool {
 	switch s {
-	case Entities, Events, Decisions, Expiry, Meta:
+	case Entities, Entities2, Events, Learned, Decisions, Expiry, Meta:
 		return true
 	}
 	return false
 }
+
+// summed tells whether the sum of the space's keys and values is kept, to notice
+// a lost, stale or resurrected key. Summed spaces share one sum.
+func (s Space) summed() bool { return s == Entities || s == Entities2 }
 
 // Bounds of one Put and of Checkpoint.State.
 const (
@@ -156,11 +162,11 @@ type header struct {
 	number   uint64 // of the transaction that completed it
 	position uint64
 	digest   [32]byte
-	entities tally
+	entities tally // of the summed spaces
 	state    []byte
 }
 
-// tally counts and sums the live keys of a summed space.
+// tally counts and sums the live keys of the summed spaces.
 type tally struct{ keys, sum uint64 }
 
 func (t *tally) add(p *Put) {

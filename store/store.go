@@ -18,8 +18,8 @@ type Put struct {
 	Space      Space
 	Key, Value []byte
 	// Replaces is the Sum of the live value this one replaces or deletes, 0 if
-	// there is none. Only used in Entities; a wrong one is found at the next full
-	// Scan, see Options.CheckReplaces.
+	// there is none. Only used in the summed spaces; a wrong one is found at the
+	// next full Scan, see Options.CheckReplaces.
 	Replaces uint64
 }
 
@@ -43,7 +43,7 @@ type Options struct {
 	// MemTable is the size of a memory table in bytes, default 64 MiB. It can not
 	// be changed for a directory. A Txn, and so an unstaged checkpoint, takes 15 %.
 	MemTable int64
-	// CheckReplaces makes Commit read the value that each Put of Entities
+	// CheckReplaces makes Commit read the value that each Put of a summed space
 	// replaces, and refuse a wrong Replaces and a key that occurs twice. For tests.
 	CheckReplaces bool
 
@@ -165,11 +165,34 @@ func (s *Store) read(txn *badger.Txn, space Space, key []byte) (value []byte, er
 // for Put.Replaces. Key and value are valid during the call only. An error of f
 // ends the scan and is returned. f must not call Commit.
 //
-// A Scan of all of Entities also verifies that no key is lost, stale or back
-// from the dead, and then returns a *CorruptError if one is: what f was given
-// must not be used until Scan has returned nil.
+// A Scan of all of Entities or Entities2 is a ScanEntities of which f is given the
+// one space.
 func (s *Store) Scan(space Space, prefix []byte, f func(key, value []byte, sum uint64) error) error {
 	if err := checkKey(space, prefix); err != nil {
+		return err
+	}
+	if space.summed() && len(prefix) == 0 {
+		return s.ScanEntities(func(in Space, key, value []byte, sum uint64) error {
+			if in != space {
+				return nil
+			}
+			return f(key, value, sum)
+		})
+	}
+	s.using.RLock()
+	defer s.using.RUnlock()
+	if s.closed {
+		return ErrClosed
+	}
+	return s.scan(space, prefix, func(key, value []byte, _ uint64) error {
+		return f(key, value, Sum(space, key, value))
+	})
+}
+
+// ScanFrom is Scan of a space's keys from one on, which need not be there. It
+// verifies nothing but each value.
+func (s *Store) ScanFrom(space Space, from []byte, f func(key, value []byte, sum uint64) error) error {
+	if err := checkKey(space, from); err != nil {
 		return err
 	}
 	s.using.RLock()
@@ -177,12 +200,23 @@ func (s *Store) Scan(space Space, prefix []byte, f func(key, value []byte, sum u
 	if s.closed {
 		return ErrClosed
 	}
-	if space != Entities || len(prefix) > 0 {
-		return s.scan(space, prefix, func(key, value []byte, _ uint64) error {
-			return f(key, value, Sum(space, key, value))
-		})
-	}
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	return s.scanIn(txn, space, nil, from, func(key, value []byte, _ uint64) error {
+		return f(key, value, Sum(space, key, value))
+	})
+}
 
+// ScanEntities calls f for every key of Entities, then of Entities2, as Scan does,
+// and verifies that no key is lost, stale or back from the dead: it returns a
+// *CorruptError if one is. What f was given must not be used until ScanEntities has
+// returned nil.
+func (s *Store) ScanEntities(f func(space Space, key, value []byte, sum uint64) error) error {
+	s.using.RLock()
+	defer s.using.RUnlock()
+	if s.closed {
+		return ErrClosed
+	}
 	s.applying.RLock()
 	defer s.applying.RUnlock()
 	txn := s.db.NewTransaction(false) // checkpoint and keys of one moment
@@ -196,14 +230,16 @@ func (s *Store) Scan(space Space, prefix []byte, f func(key, value []byte, sum u
 		return err
 	}
 	var got tally
-	err = s.scanIn(txn, space, nil, func(key, value []byte, _ uint64) error {
-		sum := Sum(space, key, value)
-		got.keys++
-		got.sum += sum
-		return f(key, value, sum)
-	})
-	if err != nil {
-		return err
+	for _, space := range [...]Space{Entities, Entities2} {
+		err = s.scanIn(txn, space, nil, nil, func(key, value []byte, _ uint64) error {
+			sum := Sum(space, key, value)
+			got.keys++
+			got.sum += sum
+			return f(space, key, value, sum)
+		})
+		if err != nil {
+			return err
+		}
 	}
 	if got != want.entities {
 		return s.corrupt(0, nil, fmt.Sprintf("entities hold %d keys with sum %016x, the checkpoint at position %d left %d with sum %016x",
@@ -212,9 +248,9 @@ func (s *Store) Scan(space Space, prefix []byte, f func(key, value []byte, sum u
 	return nil
 }
 
-// VerifyState reads all of Entities and verifies it, as a full Scan does.
+// VerifyState reads and verifies all entities, as ScanEntities does.
 func (s *Store) VerifyState() error {
-	return s.Scan(Entities, nil, func(_, _ []byte, _ uint64) error { return nil })
+	return s.ScanEntities(func(Space, []byte, []byte, uint64) error { return nil })
 }
 
 // Scrub reads every table from disk and checks its checksums, which reads do
@@ -249,10 +285,11 @@ func (s *Store) Scrub() error {
 func (s *Store) scan(space Space, prefix []byte, f func(key, value []byte, version uint64) error) error {
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
-	return s.scanIn(txn, space, prefix, f)
+	return s.scanIn(txn, space, prefix, nil, f)
 }
 
-func (s *Store) scanIn(txn *badger.Txn, space Space, prefix []byte, f func(key, value []byte, version uint64) error) (err error) {
+// scanIn visits the keys with the prefix, from one on.
+func (s *Store) scanIn(txn *badger.Txn, space Space, prefix, from []byte, f func(key, value []byte, version uint64) error) (err error) {
 	calling := false // a panic of f is not Badger's
 	defer func() {
 		if !calling {
@@ -261,7 +298,7 @@ func (s *Store) scanIn(txn *badger.Txn, space Space, prefix []byte, f func(key, 
 	}()
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: slices.Concat([]byte{byte(space)}, prefix)})
 	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
+	for it.Seek(slices.Concat([]byte{byte(space)}, prefix, from)); it.Valid(); it.Next() {
 		item := it.Item()
 		full := item.Key()
 		err := item.Value(func(stored []byte) error {

@@ -98,7 +98,7 @@ type oracle map[string]string
 func (o oracle) put(space Space, key, value string) Put {
 	full := string(byte(space)) + key
 	p := Put{Space: space, Key: []byte(key), Value: []byte(value)}
-	if old, ok := o[full]; ok && space == Entities {
+	if old, ok := o[full]; ok && space.summed() {
 		p.Replaces = Sum(space, []byte(key), []byte(old))
 	}
 	o[full] = value
@@ -114,7 +114,7 @@ func (o oracle) delete(space Space, key string) Put {
 
 func (o oracle) same(t *testing.T, s *Store) {
 	t.Helper()
-	got, err := contents(s, Entities, Events, Decisions, Expiry, Meta)
+	got, err := contents(s, Entities, Entities2, Events, Learned, Decisions, Expiry, Meta)
 	if err != nil {
 		t.Fatal(err)
 	}

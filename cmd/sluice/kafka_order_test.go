@@ -23,7 +23,7 @@ func oraclePython(t *testing.T) string {
 	t.Helper()
 	const variable = "SLUICE_TEST_PYTHON"
 	if os.Getenv(variable) == "" {
-		t.Skipf("needs a Python of the tests' own: %s is not set; `make test-kafka` makes one and sets it", variable)
+		t.Skipf("needs a Python of the tests' own: %s is not set; `make test-kafka` and `make test-oracle` make one and set it", variable)
 	}
 	return os.Getenv(variable)
 }

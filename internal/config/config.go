@@ -152,7 +152,7 @@ type Limits struct {
 	BodyBytes   Size          `key:"body_bytes" default:"64KiB" min:"1KiB" max:"64KiB" help:"largest event"`
 	InFlight    int           `key:"inflight" default:"4096" min:"1" max:"1000000" help:"admission bound: requests beyond it get 429"`
 	Drain       time.Duration `key:"drain" default:"10s" max:"10m" help:"time to finish work in flight at shutdown"`
-	BatchEvents int           `key:"batch_events" default:"512" min:"1" max:"512" help:"most events in one batch"`
+	BatchEvents int           `key:"batch_events" default:"512" min:"1" max:"4096" help:"most events in one batch: more for throughput from Kafka alone, fewer for answers in time beside a backlog"`
 }
 
 // PAN says what happens to card numbers; modes are never mixed in a tenant.

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-risk/sluice/internal/simulate"
+	"github.com/sluice-risk/sluice/risk"
+)
+
+// written is an event on its way into a file of events.
+type written struct {
+	at    risk.Time // when it happened, as it is counted
+	place risk.Time // where in the file it stands
+	turn  int       // among those of one place
+	line  []byte
+}
+
+// simulatedFile writes n simulated events, as they happened; late ones then come
+// up to 30 hours after others that happened later, 1 % come twice, and the clocks of
+// a few senders are ahead.
+func simulatedFile(t *testing.T, path string, n int, late bool) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(20261122, 7))
+	w := simulate.New(simulate.Options{Seed: 7})
+	var events []written
+	moved := 0
+	for i := range n {
+		e := w.Next()
+		_, text, _ := bytes.Cut(e.Body, []byte(`"time":"`))
+		text, _, _ = bytes.Cut(text, []byte(`"`))
+		at, err := time.Parse(time.RFC3339, string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ev := written{at: risk.At(at), turn: i, line: e.Body}
+		ev.place = ev.at
+		if late {
+			switch k := r.IntN(1000); {
+			case k < 55: // seconds to hours, each scale as often as the next; a few past what is allowed
+				moved++
+				ev.place = ev.at.Add(time.Second << r.IntN(16)).Add(time.Duration(r.IntN(12*3600)) * time.Second * time.Duration(r.IntN(2)))
+			case k < 66:
+				again := ev
+				again.place = ev.at.Add(time.Duration(1+r.Int64N(5*24*3600)) * time.Second)
+				events = append(events, again)
+			}
+			if i%(n/20) == n/40 { // a quarter of an hour ahead of its arrival
+				ev.place = ev.at.Add(-15 * time.Minute)
+				ev.at = ev.place.Add(5 * time.Minute)
+				ev.line = fmt.Appendf(nil, `{"arrival":%q,%s`, ev.place.String(), e.Body[1:])
+			}
+		}
+		events = append(events, ev)
+	}
+	slices.SortFunc(events, func(a, b written) int { return cmp.Or(cmp.Compare(a.place, b.place), cmp.Compare(a.turn, b.turn)) })
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	out := bufio.NewWriterSize(file, 1<<20)
+	newest, behind, tooLate := risk.Time(0), 0, 0
+	for _, ev := range events {
+		if ev.at < newest {
+			behind++
+		}
+		if newest.Sub(ev.at) > 25*time.Hour {
+			tooLate++
+		}
+		newest = max(newest, ev.at)
+		out.Write(ev.line)
+		out.WriteByte('\n')
+	}
+	if err := out.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d events of %s and %d of them a second time; %d were moved back; %d lines come after one that happened later, %d too late to count",
+		n, newest.Sub(events[0].at).Round(time.Hour), len(events)-n, moved, behind, tooLate)
+	if late && (moved < n/20 || len(events)-n < n/100 || tooLate == 0) || !late && behind > 0 {
+		t.Errorf("not the stream that was wanted")
+	}
+}
+
+// Every feature of every event is what DuckDB computes of the same file: by window
+// functions while events come in the order of their time, and by a join of every
+// event with those before it when some come late and some twice.
+func TestOracle(t *testing.T) {
+	python := oraclePython(t)
+	n := 500_000
+	if testing.Short() {
+		n = 50_000
+	}
+	for _, mode := range []string{"order", "late"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			events, features := filepath.Join(dir, "events.jsonl"), filepath.Join(dir, "features.csv")
+			simulatedFile(t, events, n, mode == "late")
+			_, talk := sluice(t, "replay", "--rules", "testdata/oracle", "--events", events, "--features", features)
+			t.Log(strings.TrimSpace(talk))
+			began := time.Now()
+			c := exec.CommandContext(t.Context(), python, "testdata/oracle.py", mode, events, features)
+			var wrong bytes.Buffer
+			c.Stderr = &wrong
+			out, err := c.Output()
+			if err != nil {
+				t.Fatalf("oracle.py: %v\n%s", err, wrong.Bytes())
+			}
+			rows := 0
+			for line := range strings.Lines(string(out)) {
+				var name string
+				var compared, bad int
+				if _, err := fmt.Sscanf(strings.ReplaceAll(line, ",", " "), "%s %d %d", &name, &compared, &bad); err != nil {
+					t.Fatalf("oracle.py: %q", line)
+				}
+				if bad != 0 {
+					t.Errorf("%s: %d of %d values differ from DuckDB's", name, bad, compared)
+				}
+				if rows++; name == "rows" {
+					t.Logf("%d values compared, %d of %d rows differ; DuckDB took %s", (rows-1)*compared, bad, compared, time.Since(began).Round(time.Second))
+					if compared != n {
+						t.Errorf("compared %d events, want %d", compared, n)
+					}
+				}
+			}
+			if rows < 18 || wrong.Len() > 0 {
+				t.Errorf("%d features compared\n%s", rows-1, wrong.Bytes())
+			}
+		})
+	}
+}
