@@ -71,17 +71,27 @@ func (st *State) forgetHead(e *entity) {
 		e.headSum = 0
 	}
 	for _, f := range e.folds {
-		if f != nil && f.keys != nil {
-			st.forgetKeys(e, f)
+		if f != nil {
+			st.forgetParts(e, f)
 		}
 	}
 }
 
-func (st *State) forgetKeys(e *entity, f *fold) {
-	for part, sum := range f.keys.sums {
-		st.gone[string(e.keysKey(f.slot, part))] = sum
+// forgetParts notes that the stored parts of a fold must go.
+func (st *State) forgetParts(e *entity, f *fold) {
+	if k := f.keys; k != nil {
+		for part, sum := range k.sums {
+			st.gone[string(e.keysKey(f.slot, part))] = sum
+		}
+		k.sums = nil
+		for part := range k.stale {
+			k.stale[part] = true
+		}
 	}
-	f.keys.sums, f.keys.saved = nil, 0
+	if q := f.recent; q != nil && q.sum != 0 {
+		st.gone[string(e.keysKey(f.slot, 0))] = q.sum
+		q.sum, q.stale = 0, true
+	}
 }
 
 // Dirty estimates the bytes that a checkpoint would write now.
@@ -112,19 +122,24 @@ func (st *State) Checkpoint(put func(key, value []byte, replaces uint64) (sum ui
 			e.headDirty = false
 		}
 		for _, f := range e.folds {
-			if f == nil || f.keys == nil || f.keys.saved == len(f.keys.list) {
+			if f == nil {
 				continue
 			}
-			k := f.keys
-			for from := k.saved / keysPart * keysPart; from < len(k.list); from += keysPart {
-				part := from / keysPart
-				if part == len(k.sums) {
-					k.sums = append(k.sums, 0)
+			if k := f.keys; k != nil {
+				for part, stale := range k.stale {
+					if part == len(k.sums) {
+						k.sums = append(k.sums, 0)
+					}
+					if stale {
+						k.sums[part] = write(e.keysKey(f.slot, part), k.appendPart(buf[:0], part), k.sums[part])
+						k.stale[part] = false
+					}
 				}
-				value := appendKeys(buf[:0], k.list[from:min(from+keysPart, len(k.list))])
-				k.sums[part] = write(e.keysKey(f.slot, part), value, k.sums[part])
 			}
-			k.saved = len(k.list)
+			if q := f.recent; q != nil && q.stale {
+				q.sum = write(e.keysKey(f.slot, 0), q.append(buf[:0]), q.sum)
+				q.stale = false
+			}
 		}
 		for i := range e.chunks {
 			if c := &e.chunks[i]; c.dirty {

@@ -13,9 +13,9 @@ import (
 // Every stored value begins with the version of its encoding.
 const (
 	smallVersion = 1
-	headVersion  = 1
+	headVersion  = 2
 	chunkVersion = 1
-	keysVersion  = 1
+	keysVersion  = 2
 )
 
 // appendSmall encodes what belongs to no entity.
@@ -88,7 +88,7 @@ func (st *State) Restore(small []byte) error {
 			l.columns = append(l.columns, columnTag{d.uint64(), columnKind(d.byte())})
 		}
 		for _, c := range l.columns {
-			if c.kind < moneyColumn || c.kind > hashColumn {
+			if c.kind < moneyColumn || c.kind > lastColumn {
 				d.fail("column of kind %d", c.kind)
 			}
 		}
@@ -121,27 +121,157 @@ func (e *entity) appendHead(b []byte) []byte {
 	b = append(b, headVersion)
 	b = binary.AppendUvarint(b, uint64(e.layout.number))
 	for _, f := range e.folds {
-		if f == nil {
-			continue
+		if f != nil {
+			b = f.append(b)
 		}
-		b = binary.AppendUvarint(b, uint64(f.slot))
-		b = binary.AppendUvarint(b, uint64(f.n))
-		b = binary.LittleEndian.AppendUint64(b, uint64(f.sum.hi))
-		b = binary.LittleEndian.AppendUint64(b, f.sum.lo)
-		b = append(b, bit(f.best.set))
-		b = binary.AppendVarint(b, int64(f.best.at))
-		b = binary.LittleEndian.AppendUint64(b, f.best.value)
-		b = append(b, bit(f.keys != nil))
 	}
 	return b
 }
 
-func appendKeys(b []byte, keys []uint64) []byte {
-	b = append(b, keysVersion)
-	for _, k := range keys {
-		b = binary.LittleEndian.AppendUint64(b, k)
+// What follows of a fold beside its slot.
+const (
+	foldSum = 1 << iota
+	foldBest
+	foldText
+	foldSums
+	foldKeys
+	foldCoarse
+	foldRecent
+)
+
+func (f *fold) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(f.slot))
+	has := bit(f.sum != int128{})*foldSum | bit(f.best.set)*foldBest | bit(f.best.text != nil)*foldText |
+		bit(f.more != nil)*foldSums | bit(f.keys != nil)*foldKeys | bit(f.coarse)*foldCoarse | bit(f.recent != nil)*foldRecent
+	b = append(b, has)
+	b = binary.AppendUvarint(b, uint64(f.n))
+	if has&foldSum != 0 {
+		b = binary.LittleEndian.AppendUint64(b, uint64(f.sum.hi))
+		b = binary.LittleEndian.AppendUint64(b, f.sum.lo)
+	}
+	if has&foldBest != 0 {
+		b = binary.AppendVarint(b, int64(f.best.at))
+		b = binary.LittleEndian.AppendUint64(b, f.best.value)
+	}
+	if has&foldText != 0 {
+		for _, w := range f.best.text {
+			b = binary.LittleEndian.AppendUint64(b, w)
+		}
+	}
+	if has&foldSums != 0 {
+		for _, w := range f.more.squares {
+			b = binary.AppendUvarint(b, w)
+		}
+		for _, n := range f.more.digits {
+			b = binary.AppendUvarint(b, uint64(n))
+		}
+	}
+	if has&foldKeys != 0 {
+		b = append(b, bit(f.keys.once))
 	}
 	return b
+}
+
+func (d *decoder) fold() *fold {
+	f := &fold{slot: d.number()}
+	has := d.byte()
+	f.n = int64(d.uvarint())
+	f.coarse = has&foldCoarse != 0
+	if has&foldSum != 0 {
+		f.sum = int128{int64(d.uint64()), d.uint64()}
+	}
+	if has&foldBest != 0 {
+		f.best = pick{at: risk.Time(d.varint()), value: d.uint64(), set: true}
+	}
+	if has&foldText != 0 {
+		f.best.text = &text{}
+		for i := range f.best.text {
+			f.best.text[i] = d.uint64()
+		}
+	}
+	if has&foldSums != 0 {
+		f.more = &sums{}
+		for i := range f.more.squares {
+			f.more.squares[i] = d.uvarint()
+		}
+		for i := range f.more.digits {
+			f.more.digits[i] = int64(d.uvarint())
+		}
+	}
+	if has&foldKeys != 0 {
+		f.keys = &keySet{once: d.flag()}
+	}
+	if has&foldRecent != 0 {
+		f.recent = &recent{}
+	}
+	if has >= foldRecent<<1 {
+		d.fail("fold with parts %x", has)
+	}
+	return f
+}
+
+// appendPart encodes one part of the values of a fold.
+func (k *keySet) appendPart(b []byte, part int) []byte {
+	b = append(b, keysVersion)
+	for _, key := range k.list[part*keysPart : min((part+1)*keysPart, len(k.list))] {
+		b = binary.LittleEndian.AppendUint64(b, key)
+		if !k.once {
+			b = binary.AppendUvarint(b, uint64(k.index.of(key)))
+		}
+	}
+	return b
+}
+
+func (k *keySet) restore(d *decoder, part int, sum uint64) {
+	d.version(keysVersion)
+	if part != len(k.sums) || part*keysPart != len(k.list) || len(d.b) == 0 {
+		d.fail("part %d of %d bytes after %d values", part, len(d.b), len(k.list))
+	}
+	for d.err == nil && len(d.b) > 0 {
+		key, n := d.uint64(), uint64(1)
+		if !k.once {
+			n = d.uvarint()
+		}
+		if n == 0 || n >= 1<<32 || k.has(key) || len(k.list) == (part+1)*keysPart {
+			d.fail("value %x, %d times, after %d values", key, n, len(k.list))
+			return
+		}
+		k.add(key, uint32(n))
+	}
+	k.sums = append(k.sums, sum)
+	if part < len(k.stale) {
+		k.stale[part] = false
+	}
+}
+
+// append encodes the newest events of a window of the last N.
+func (q *recent) append(b []byte) []byte {
+	b = append(b, keysVersion)
+	before := int64(0)
+	for i, t := range q.times {
+		b = binary.AppendVarint(b, int64(t)-before)
+		b = binary.LittleEndian.AppendUint64(b, q.values[i])
+		before = int64(t)
+	}
+	return b
+}
+
+func (q *recent) restore(d *decoder, sum uint64) {
+	d.version(keysVersion)
+	if len(q.times) > 0 || len(d.b) == 0 {
+		d.fail("%d bytes of last events after %d", len(d.b), len(q.times))
+	}
+	before := int64(0)
+	for d.err == nil && len(d.b) > 0 {
+		t := before + d.varint()
+		if len(q.times) == maxLast || len(q.times) > 0 && t < before {
+			d.fail("event %d at %d after %d", len(q.times), t, before)
+			return
+		}
+		q.push(risk.Time(t), d.uint64())
+		before = t
+	}
+	q.stale, q.sum = false, sum
 }
 
 // append encodes a chunk column by column: times as differences, mask words as
@@ -171,6 +301,8 @@ func (c *chunk) append(b []byte, l *layout) []byte {
 				before = int64(v)
 			case numberColumn:
 				b = binary.AppendUvarint(b, bits.ReverseBytes64(v))
+			case truthColumn, textColumn:
+				b = binary.AppendUvarint(b, v)
 			default:
 				b = binary.LittleEndian.AppendUint64(b, v)
 			}
@@ -226,15 +358,7 @@ func (st *State) restoreHead(id entityID, d *decoder, sum uint64) error {
 	l := st.layouts.all[d.number()]
 	var folds []*fold
 	for d.err == nil && len(d.b) > 0 {
-		f := &fold{slot: d.number()}
-		f.n = int64(d.uvarint())
-		f.sum = int128{int64(d.uint64()), d.uint64()}
-		f.best = pick{set: d.flag()}
-		f.best.at, f.best.value = risk.Time(d.varint()), d.uint64()
-		if d.flag() {
-			f.keys = &keySet{}
-		}
-		folds = append(folds, f)
+		folds = append(folds, d.fold())
 	}
 	if err := d.end(); err != nil {
 		return err
@@ -259,19 +383,17 @@ func (st *State) restoreHead(id entityID, d *decoder, sum uint64) error {
 }
 
 func (e *entity) restoreKeys(d *decoder, slot uint32, part int, sum uint64) error {
-	d.version(keysVersion)
-	i := slices.IndexFunc(e.folds, func(f *fold) bool { return f != nil && f.slot == slot && f.keys != nil })
-	if i < 0 || part != len(e.folds[i].keys.sums) {
-		return fmt.Errorf("part %d of slot %d is out of place", part, slot)
+	i := slices.IndexFunc(e.folds, func(f *fold) bool { return f != nil && f.slot == slot })
+	switch {
+	case i < 0:
+		return fmt.Errorf("part %d of slot %d, which has none", part, slot)
+	case e.folds[i].keys != nil:
+		e.folds[i].keys.restore(d, part, sum)
+	case e.folds[i].recent != nil && part == 0:
+		e.folds[i].recent.restore(d, sum)
+	default:
+		return fmt.Errorf("part %d of slot %d, which has none", part, slot)
 	}
-	k := e.folds[i].keys
-	if part*keysPart != len(k.list) || len(d.b)%8 != 0 || len(d.b) == 0 || len(d.b) > 8*keysPart {
-		return fmt.Errorf("part %d of slot %d has %d bytes after %d keys", part, slot, len(d.b), len(k.list))
-	}
-	for d.err == nil && len(d.b) > 0 {
-		k.add(d.uint64())
-	}
-	k.sums, k.saved = append(k.sums, sum), len(k.list)
 	return d.end()
 }
 
@@ -309,6 +431,8 @@ func (c *chunk) restore(d *decoder, l *layout) error {
 				part[i] = uint64(before)
 			case numberColumn:
 				part[i] = bits.ReverseBytes64(d.uvarint())
+			case truthColumn, textColumn:
+				part[i] = d.uvarint()
 			default:
 				part[i] = d.uint64()
 			}

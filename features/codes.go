@@ -5,7 +5,6 @@ import "github.com/sluice-risk/sluice/internal/diag"
 // Codes are the kinds of mistakes that this package reports.
 var Codes = []diag.Code{
 	{ID: codeVersion, Explain: "The apiVersion is not features/v1."},
-	{ID: codeLater, Explain: "A part of the format that this release does not have yet; it is refused rather than ignored."},
 	{ID: codeLimit, Explain: "A limit is not a number or duration, or lies outside its bounds."},
 	{ID: codeEntity, Explain: "An entity's key is missing or is not something that an event can be found by."},
 	{ID: codeBy, Explain: "`by` names no entity, or does not say which key of it is read."},
@@ -20,7 +19,6 @@ var Codes = []diag.Code{
 
 const (
 	codeVersion   = "E101"
-	codeLater     = "E102"
 	codeLimit     = "E103"
 	codeEntity    = "E104"
 	codeBy        = "E105"

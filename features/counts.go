@@ -2,16 +2,18 @@ package features
 
 import "math/bits"
 
-// counts is a multiset of 64-bit keys, open addressing with linear probing. It
-// is what distinct counts on; a Go map would cost twice the time and memory.
+// counts is a multiset of 64-bit keys, open addressing with linear probing. A Go
+// map would cost twice the time and memory.
 type counts struct {
 	slots []counted // length a power of two, at most three quarters used
 	used  int
 }
 
+// counted is a key and how often it occurs.
 type counted struct {
 	key uint64
 	n   uint32 // 0: free
+	at  uint32 // of a keySet: the key's place in its list
 }
 
 const minCounts = 16
@@ -29,29 +31,35 @@ func (c *counts) find(key uint64) int {
 	return i
 }
 
-func (c *counts) has(key uint64) bool {
-	return c.used > 0 && c.slots[c.find(key)].n != 0
+// of tells how often key occurs.
+func (c *counts) of(key uint64) uint32 {
+	if c.used == 0 {
+		return 0
+	}
+	return c.slots[c.find(key)].n
 }
 
-// add counts key once more and reports whether it is new.
-func (c *counts) add(key uint64) bool {
+// add counts key n times more, n > 0, and gives its place, valid until the next
+// change.
+func (c *counts) add(key uint64, n uint32) *counted {
 	if 4*(c.used+1) > 3*len(c.slots) {
 		c.grow()
 	}
-	i := c.find(key)
-	if c.slots[i].n++; c.slots[i].n > 1 {
-		return false
+	s := &c.slots[c.find(key)]
+	if s.n == 0 {
+		s.key = key
+		c.used++
 	}
-	c.slots[i].key = key
-	c.used++
-	return true
+	s.n += n
+	return s
 }
 
-// remove counts key once less and reports whether it is gone. The key is there.
-func (c *counts) remove(key uint64) bool {
+// remove counts key once less and tells how often it still occurs. The key is
+// there.
+func (c *counts) remove(key uint64) uint32 {
 	i := c.find(key)
 	if c.slots[i].n--; c.slots[i].n > 0 {
-		return false
+		return c.slots[i].n
 	}
 	c.used--
 	// Close the gap, so that no probe ends early.
@@ -62,7 +70,7 @@ func (c *counts) remove(key uint64) bool {
 			i = j
 		}
 	}
-	return true
+	return 0
 }
 
 func (c *counts) grow() {
@@ -77,9 +85,46 @@ func (c *counts) grow() {
 
 // reset empties c and keeps its memory unless it is much.
 func (c *counts) reset() {
+	if c.used == 0 {
+		return
+	}
 	if len(c.slots) > 1024 {
 		c.slots = nil
 	}
 	clear(c.slots)
 	c.used = 0
+}
+
+// commonest knows how often the commonest of some keys occurs.
+type commonest struct {
+	keys []int32 // by n: how many keys occur n times
+	n    int
+}
+
+// rise notes that a key which occurred from times now occurs to times.
+func (m *commonest) rise(from, to uint32) {
+	for int(to) >= len(m.keys) {
+		m.keys = append(m.keys, make([]int32, max(8, len(m.keys)))...)
+	}
+	if from > 0 {
+		m.keys[from]--
+	}
+	m.keys[to]++
+	m.n = max(m.n, int(to))
+}
+
+// fall notes that a key which occurred to+1 times now occurs to times.
+func (m *commonest) fall(to uint32) {
+	m.keys[to+1]--
+	if to > 0 {
+		m.keys[to]++
+	}
+	if m.keys[m.n] == 0 {
+		m.n--
+	}
+}
+
+func (m *commonest) reset() {
+	clear(m.keys)
+	m.n = 0
 }

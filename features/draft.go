@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sluice-risk/sluice/internal/diag"
@@ -14,6 +15,8 @@ import (
 // draft is a feature that counts something, before the slots are laid out.
 type draft struct {
 	feature  int
+	guard    bool // counts the events of a feature's window, for its min_count
+	at       int  // in Set.slots, once it is placed
 	entity   int
 	slot     slot
 	observes []int // keys
@@ -79,16 +82,11 @@ func (l *loader) aggregate(i int, spec *featureSpec) {
 	d := draft{feature: i, entity: -1, where: -1, operand: -1}
 	d.slot.agg = agg
 	f.info.Aggregate = agg.name
+	f.guard = -1
 
 	l.by(f, &d, &p.By)
 	window := l.window(f, &d, p)
-	switch p.Current.Value {
-	case "", "include":
-	case "exclude":
-		d.slot.exclude = true
-	default:
-		l.mistake(p.Current, codeAggregate, "`exclude` leaves the event itself out; without it, it is counted", "current is `%s`, want include or exclude", p.Current.Value)
-	}
+	l.current(&d, p.Current)
 	for i, t := range p.Events {
 		switch {
 		case !typeForm.MatchString(t.Value):
@@ -100,7 +98,8 @@ func (l *loader) aggregate(i int, spec *featureSpec) {
 			s.asked = append(s.asked, t)
 		}
 	}
-	for key, t := range map[string]diag.Text{"of": p.Of, "window": p.Window.Text, "delay": p.Delay, "where": p.Where, "current": p.Current} {
+	for key, t := range map[string]diag.Text{"of": p.Of, "window": p.Window.Text, "delay": p.Delay, "where": p.Where, "current": p.Current,
+		"min_count": p.MinCount, "q": p.Q, "within": p.Within, "while": p.While} {
 		if t.Value == "" && t.Span.Line > 0 && !l.reported(t.Span) {
 			l.mistake(t, codeAggregate, "give it a value, or leave it out", "`%s` has no value", key)
 		}
@@ -111,16 +110,7 @@ func (l *loader) aggregate(i int, spec *featureSpec) {
 	if p.Where.Value != "" {
 		d.where = l.where(p.Where)
 	}
-	if agg.of == noOperand {
-		if p.Of.Value != "" {
-			l.mistake(p.Of, codeOperand, "leave `of` out; to count different values use distinct", "%s takes no `of`", agg.name)
-		}
-	} else if p.Of.Value == "" && p.Of.Span.Line > 0 { // reported
-	} else if p.Of.Value == "" {
-		l.mistake(spec.kind, codeOperand, "for example of: amount.base", "%s needs `of`", agg.name)
-	} else {
-		d.operand = l.operand(p.Of, agg)
-	}
+	l.params(f, &d, spec)
 	if len(l.list) > 0 || d.entity < 0 {
 		return // no set will come of it
 	}
@@ -133,6 +123,7 @@ func (l *loader) aggregate(i int, spec *featureSpec) {
 		o := &s.operands[d.operand]
 		of = o.source()
 		d.column = hashText(seedText, of)
+		o.own = o.own || agg.own
 		if agg.money && o.kind == moneyColumn {
 			f.money = o.money()
 		}
@@ -145,16 +136,37 @@ func (l *loader) aggregate(i int, spec *featureSpec) {
 	for _, k := range d.observes {
 		observes = append(observes, s.keys[k].form)
 	}
-	h := sha256.New()
-	fmt.Fprintf(h, "%q %q %q %q %q %q %q %d %d %v", s.entities[d.entity].name, keys, observes,
-		agg.name, of, where, events, window, d.slot.delay, d.slot.exclude)
-	h.Sum(d.slot.def[:0])
+	define := func(d *draft) {
+		h := sha256.New()
+		fmt.Fprintf(h, "%q %q %q %q %q %q %q %d %d %v", s.entities[d.entity].name, keys, observes,
+			d.slot.agg.name, of, where, events, window, d.slot.delay, d.slot.exclude)
+		if d.slot.last != 0 || d.slot.q != 0 || d.slot.within != 0 || d.guard {
+			fmt.Fprintf(h, " %d %d %d %v", d.slot.last, d.slot.q, d.slot.within, d.guard)
+		}
+		h.Sum(d.slot.def[:0])
+		l.drafts = append(l.drafts, *d)
+	}
 	d.slot.entity = d.entity
-	l.drafts = append(l.drafts, d)
+	define(&d)
+	if f.least > 0 && agg.tally == nil && d.slot.last == 0 {
+		d.guard, d.slot.agg, d.slot.q, d.slot.within = true, aggregateNamed("count"), 0, 0
+		define(&d)
+	}
 }
 
 func (l *loader) window(f *feature, d *draft, p *paramsSpec) risk.Time {
 	f.info.Window = "life"
+	if t := p.Window.last; t.Value != "" {
+		n, err := strconv.Atoi(t.Value)
+		if err != nil || n < 1 || n > maxLast {
+			l.mistake(t, codeWindow, "", "last is `%s`, want a number from 1 to %d", t.Value, maxLast)
+		}
+		f.info.Window = "last " + t.Value
+		// The newest of the last N is the newest: such an aggregate needs no list.
+		if !d.slot.agg.newest() {
+			d.slot.last = n
+		}
+	}
 	if t := p.Window.Text; t.Value != "" && t.Value != "life" {
 		w, ok := parseDuration(t.Value)
 		if !ok || w < minWindow || w > maxWindow {
@@ -296,73 +308,6 @@ func (l *loader) where(t diag.Text) int {
 	return len(l.set.wheres) - 1
 }
 
-// operand compiles an `of`; equal ones are evaluated once.
-func (l *loader) operand(t diag.Text, agg *aggregate) int {
-	o := operandProgram{identifier: -1}
-	if k := risk.KeyIndex(form(t)); k >= 0 {
-		if agg.of != anyOperand {
-			l.mistake(t, codeOperand, "of: takes a number here, such as amount.base", "%s takes a number, `%s` is an identifier", agg.name, t.Value)
-			return -1
-		}
-		o.identifier, o.kind = k, hashColumn
-	} else {
-		program, list := l.operandProgram(t, agg)
-		l.pseudonymous(ofEvent(l.wrongKind(list, agg)))
-		if len(list) > 0 || program == nil {
-			return -1
-		}
-		o.program = program
-		o.kind = hashColumn
-		if program.Kind() == expression.Number {
-			o.kind = numberColumn
-			if m := program.Money(); m != "" {
-				o.asMoney(m)
-			}
-		}
-	}
-	same := func(p operandProgram) bool { return p.source() == o.source() }
-	if i := slices.IndexFunc(l.set.operands, same); i >= 0 {
-		return i
-	}
-	l.set.operands = append(l.set.operands, o)
-	return len(l.set.operands) - 1
-}
-
-// wrongKind words what an `of` gives that the aggregate cannot take.
-func (l *loader) wrongKind(list diag.List, agg *aggregate) diag.List {
-	for i := range list {
-		d := &list[i]
-		if d.Code != codeKind {
-			continue
-		}
-		takes := "a number"
-		if agg.of == anyOperand {
-			takes = "a number, a text or an identifier"
-		}
-		d.Code, d.Message = codeOperand, fmt.Sprintf("%s takes %s, not a %s", agg.name, takes, d.Label)
-		switch d.Label {
-		case "bool":
-			d.Help = "to count the events for which it holds, write it as `where`"
-		case "text":
-			d.Help = "distinct counts different texts"
-		case "time":
-			d.Help = "days_since(…) and hours_since(…) make a number of it"
-		}
-	}
-	return list
-}
-
-// operandProgram compiles an `of` as a number, or as a text where that will do.
-func (l *loader) operandProgram(t diag.Text, agg *aggregate) (*expression.Program, diag.List) {
-	only := expression.CompileOptions{Pseudonymous: true}
-	if agg.of == anyOperand {
-		if program, list := l.env.Compile(t, expression.Text, only); len(list) == 0 {
-			return program, nil
-		}
-	}
-	return l.env.Compile(t, expression.Number, only)
-}
-
 func (o *operandProgram) asMoney(currency string) {
 	o.kind = moneyColumn
 	if currency != "*" {
@@ -385,8 +330,13 @@ func (o *operandProgram) money() string {
 
 // source identifies what is computed and how it is kept.
 func (o *operandProgram) source() string {
-	if o.identifier >= 0 {
+	switch {
+	case o.identifier >= 0:
 		return "id " + risk.Keys[o.identifier].Form
+	case o.kind == placeColumn:
+		return "place " + o.program.Source()
+	case o.kind == textColumn:
+		return "characters " + o.program.Source()
 	}
 	return fmt.Sprintf("%s %s %s", o.program.Kind(), o.program.Money(), o.program.Source())
 }

@@ -26,41 +26,6 @@ type entity struct {
 
 type entityID [16]byte
 
-// fold is what one feature without a window has made of the events that have
-// left the log. They are older than any instant that can still be read, so every
-// window holds all of them, and the value does not change by folding.
-type fold struct {
-	slot uint32 // its number in State.numbers
-	tally
-	best pick
-	keys *keySet // of distinct
-}
-
-// pick is one event that an extreme may choose.
-type pick struct {
-	at    risk.Time
-	value uint64
-	set   bool
-}
-
-// keySet is a set that only grows. Its list is stored in parts, of which only
-// the last changes.
-type keySet struct {
-	list  []uint64
-	index counts
-	saved int      // keys that are stored
-	sums  []uint64 // of the stored parts
-}
-
-func (k *keySet) has(key uint64) bool { return k != nil && k.index.has(key) }
-
-func (k *keySet) add(key uint64) {
-	if !k.index.has(key) {
-		k.index.add(key)
-		k.list = append(k.list, key)
-	}
-}
-
 // beforeAll is earlier than any event: the start of a window without end.
 const beforeAll = risk.Time(math.MinInt64)
 
@@ -89,49 +54,68 @@ func (s *slot) parts(c *chunk, l *layout) (masks, values []uint64) {
 // kept up to date instead of being computed when it is read.
 const busyWindow = 64
 
-// read gives the value of slot s at t. It is the same whether it is computed
-// from the log or kept up to date.
-func (st *State) read(e *entity, s *slot, t risk.Time) float64 {
+// read gives the value of slot s as of r.now, and of a tally the number of events
+// in its window. It is the same whether it is computed from the log or kept up to
+// date.
+func (st *State) read(e *entity, s *slot, r *reading) (v float64, n int64) {
 	if e == nil {
-		return s.agg.empty
+		return s.agg.empty, 0
 	}
-	lo, hi := s.span(t)
+	lo, hi := s.span(r.now)
+	if s.last > 0 {
+		return st.readLast(e, s, hi, r)
+	}
 	if e.run != nil && e.run[s.bit] != nil {
-		if v, ok := e.run[s.bit].read(e, s, lo, hi, t); ok {
-			return v
+		if v, n, ok := e.run[s.bit].read(st, e, s, lo, hi, r); ok {
+			return v, n
 		}
-		v, _ := st.scan(e, s, lo, hi, t)
-		return v
+		v, n, _ = st.scan(e, s, lo, hi, r)
+		return v, n
 	}
-	v, seen := st.scan(e, s, lo, hi, t)
+	v, n, seen := st.scan(e, s, lo, hi, r)
 	if seen > st.busy {
 		if e.run == nil {
 			e.run = make([]*running, len(e.layout.slots))
 		}
-		e.run[s.bit] = newRunning(e, s, e.foldOf(s), lo, hi)
+		e.run[s.bit] = newRunning(st, e, s, lo, hi)
 	}
-	return v
+	return v, n
 }
 
-func (e *entity) foldOf(s *slot) *fold {
-	if s.life < 0 || e.folds == nil {
-		return nil
-	}
-	return e.folds[s.life]
-}
-
-// scan computes the value of slot s over (lo, hi] from the log, newest first,
-// and gives the number of entries it went over.
-func (st *State) scan(e *entity, s *slot, lo, hi, now risk.Time) (v float64, seen int) {
-	a, best := &st.scratch, pick{}
+// scan computes the value of slot s over (lo, hi] from the log, and gives the
+// number of events that it went over.
+func (st *State) scan(e *entity, s *slot, lo, hi risk.Time, r *reading) (v float64, n int64, seen int) {
 	f := e.foldOf(s)
-	if s.agg.tally != nil {
-		a.start(f, s.agg.keeps)
+	switch {
+	case s.agg.tally != nil:
+		return st.scanTally(e, s, f, lo, hi, r)
+	case s.agg.streak:
+		v, seen = st.scanStreak(e, s, f, lo, hi)
+		return v, 0, seen
+	case s.agg.oldest:
+		var best pick
+		best, seen = st.scanOldest(e, s, f, lo, hi)
+		return s.pick(best, r), 0, seen
 	}
-	p := cursor{}
-	if len(e.chunks) > 0 {
-		p = e.after(hi)
+	var best pick
+	e.backwards(lo, hi, func(c *chunk, from, n int) bool {
+		seen += n - from
+		best = s.choose(best, c, e.layout, from, n, &st.text)
+		return !(best.set && s.agg.wins == nil)
+	})
+	if f != nil && f.best.set && !(best.set && s.agg.beats(s.column, best.value, f.best.value)) {
+		best = f.best
 	}
+	return s.pick(best, r), 0, seen
+}
+
+// backwards goes over the entries in (lo, hi], chunk by chunk, newest first, until
+// visit gives false.
+func (e *entity) backwards(lo, hi risk.Time, visit func(c *chunk, from, n int) bool) {
+	if len(e.chunks) == 0 {
+		return
+	}
+	p := e.after(hi)
 	for k := min(p.chunk, len(e.chunks)-1); k >= 0; k-- {
 		c, n := &e.chunks[k], p.entry
 		if k < p.chunk {
@@ -140,93 +124,157 @@ func (st *State) scan(e *entity, s *slot, lo, hi, now risk.Time) (v float64, see
 		from := 0
 		if c.first() <= lo {
 			if from = c.after(lo); from >= n {
-				break
+				return
 			}
 		}
-		seen += n - from
-		masks, values := s.parts(c, e.layout)
-		if s.agg.tally != nil {
-			s.agg.tally(a, s.column, uint(s.bit), masks[from:n], values[from:n], 1)
-		} else if best = s.extreme(best, c.data, masks, values, from, n); best.set && s.agg.wins == nil {
-			break
-		}
-		if from > 0 {
-			break
+		if !visit(c, from, n) || from > 0 {
+			return
 		}
 	}
-	if s.agg.tally != nil {
-		return s.total(a), seen
-	}
-	if f != nil && f.best.set && !(best.set && s.agg.beats(s.column, best.value, f.best.value)) {
-		best = f.best
-	}
-	return s.pick(best, now), seen
 }
 
-// extreme goes over the entries [from, n) of a chunk, newest first, for one that
-// beats best, which is newer.
-func (s *slot) extreme(best pick, times, masks, values []uint64, from, n int) pick {
-	for i := n - 1; i >= from; i-- {
-		if s.in(masks[i]) && !(best.set && s.agg.beats(s.column, best.value, values[i])) {
-			best = pick{risk.Time(times[i]), values[i], true}
-			if s.agg.wins == nil {
-				break
-			}
+func (st *State) scanTally(e *entity, s *slot, f *fold, lo, hi risk.Time, r *reading) (v float64, n int64, seen int) {
+	a := &st.scratch
+	a.start(s, f, false)
+	if s.agg.own {
+		a.compare(s, r)
+	}
+	for again := false; ; again = true {
+		seen = f.size()
+		e.backwards(lo, hi, func(c *chunk, from, n int) bool {
+			seen += n - from
+			masks, values := s.parts(c, e.layout)
+			s.agg.tally(a, s, masks[from:n], values[from:n], 1)
+			return true
+		})
+		if again || !a.tooMany(s) {
+			return s.total(a, r), a.n, seen
 		}
+		a.start(s, f, true)
+		a.coarsen(s)
+	}
+}
+
+// tooMany tells whether a must be coarse and is not.
+func (a *tally) tooMany(s *slot) bool {
+	return a.n > exactValues && s.life >= 0 && s.agg.coarse != nil && !a.coarse
+}
+
+// scanOldest goes forward from the start of the window to the first event that
+// counts.
+func (st *State) scanOldest(e *entity, s *slot, f *fold, lo, hi risk.Time) (best pick, seen int) {
+	if f != nil && f.best.set {
+		return f.best, 0
+	}
+	p := e.after(lo)
+	for c := e.at(&p); c != nil; c = e.at(&p) {
+		at := risk.Time(c.data[p.entry])
+		if at > hi {
+			break
+		}
+		if masks, values := s.parts(c, e.layout); s.in(masks[p.entry]) {
+			return pick{at: at, value: values[p.entry], set: true}, seen
+		}
+		seen++
+		p.entry++
+	}
+	return pick{}, seen
+}
+
+// scanStreak counts the newest events in a row whose condition holds.
+func (st *State) scanStreak(e *entity, s *slot, f *fold, lo, hi risk.Time) (v float64, seen int) {
+	var k streak
+	e.backwards(lo, hi, func(c *chunk, from, n int) bool {
+		seen += n - from
+		masks, values := s.parts(c, e.layout)
+		k.extend(s, masks, values, from, n)
+		return !k.broken
+	})
+	if !k.broken && f != nil {
+		k.n += f.n
+	}
+	return float64(k.n), seen
+}
+
+// streak is a number of events in a row, counted from the newest back.
+type streak struct {
+	n      int64
+	broken bool // by an event whose condition does not hold
+}
+
+// extend goes on with the entries [from, n), newest first.
+func (k *streak) extend(s *slot, masks, values []uint64, from, n int) {
+	for i := n - 1; i >= from; i-- {
+		if s.in(masks[i]) {
+			if values[i] == 0 {
+				k.broken = true
+				return
+			}
+			k.n++
+		}
+	}
+}
+
+// choose goes over the entries [from, n) of a chunk, newest first, for one that
+// beats best, which is newer. The text of the event that it chooses, if texts are
+// kept, goes where into says.
+func (s *slot) choose(best pick, c *chunk, l *layout, from, n int, into *text) pick {
+	masks, values := s.parts(c, l)
+	best, i := s.extreme(best, c.times(), masks, values, from, n)
+	if i >= 0 && s.column != nil && s.column.kind == textColumn {
+		s.text(c, l, i, into)
+		best.text = into
 	}
 	return best
 }
 
-func (s *slot) total(a *tally) float64 {
+// extreme is choose without texts; it gives the place of the event it chose, -1
+// for none.
+func (s *slot) extreme(best pick, times, masks, values []uint64, from, n int) (pick, int) {
+	chosen := -1
+	for i := n - 1; i >= from; i-- {
+		if s.in(masks[i]) && !(best.set && s.agg.beats(s.column, best.value, values[i])) {
+			best, chosen = pick{at: risk.Time(times[i]), value: values[i], set: true}, i
+			if s.agg.wins == nil && !s.agg.oldest {
+				break
+			}
+		}
+	}
+	return best, chosen
+}
+
+// text reads the text of entry i.
+func (s *slot) text(c *chunk, l *layout, i int, into *text) {
+	for w := range into {
+		into[w] = c.part(1+l.words()+s.col+w, l.stride())[i]
+	}
+}
+
+func (s *slot) total(a *tally, r *reading) float64 {
 	if a.n == 0 {
 		return s.agg.empty
 	}
-	return s.agg.total(a, s.column)
+	return s.agg.total(a, s, r)
 }
 
-func (s *slot) pick(p pick, now risk.Time) float64 {
+func (s *slot) pick(p pick, r *reading) float64 {
 	if !p.set {
 		return s.agg.empty
 	}
-	return s.agg.pick(s.column, p.value, p.at, now)
+	return s.agg.pick(s, p, r)
 }
 
 // one adds one value to a tally, or takes it away.
 func (s *slot) one(a *tally, v uint64, sign int64) {
 	mask, value := [1]uint64{1 << (uint(s.bit) & 63)}, [1]uint64{v}
-	s.agg.tally(a, s.column, uint(s.bit), mask[:], value[:], sign)
+	s.agg.tally(a, s, mask[:], value[:], sign)
 }
 
-// start makes a hold what was folded away, and nothing else.
-func (a *tally) start(f *fold, keys bool) {
-	if keys {
-		a.keys.reset()
+func (e *entity) foldOf(s *slot) *fold {
+	if s.life < 0 || e.folds == nil {
+		return nil
 	}
-	a.n, a.sum, a.distinct, a.folded = 0, int128{}, 0, nil
-	if f != nil {
-		a.n, a.sum, a.folded = f.n, f.sum, f.keys
-		if f.keys != nil {
-			a.distinct = int64(len(f.keys.list))
-		}
-	}
-}
-
-// take folds entry i of c into f.
-func (f *fold) take(s *slot, at risk.Time, v uint64) {
-	switch {
-	case s.agg.tally == nil:
-		if p := (pick{at, v, true}); !f.best.set || s.agg.beats(s.column, v, f.best.value) {
-			f.best = p
-		}
-	case s.agg.keeps:
-		if f.keys == nil {
-			f.keys = &keySet{}
-		}
-		f.n++
-		f.keys.add(v)
-	default:
-		s.one(&f.tally, v, 1)
-	}
+	return e.folds[s.life]
 }
 
 // expire drops the chunks that no window can reach any more.
@@ -283,7 +331,12 @@ func (st *State) fold(e *entity, c *chunk, n int) {
 			if e.folds[life] == nil {
 				e.folds[life] = &fold{slot: e.layout.slots[bit]}
 			}
-			e.folds[life].take(s, risk.Time(c.data[i]), values[i])
+			p := pick{at: risk.Time(c.data[i]), value: values[i], set: true}
+			if s.column != nil && s.column.kind == textColumn {
+				s.text(c, e.layout, i, &st.text)
+				p.text = &st.text
+			}
+			e.folds[life].take(s, p)
 			st.touchHead(e)
 		}
 	}

@@ -3,6 +3,7 @@ package features
 import (
 	"math"
 	"math/big"
+	"math/rand/v2"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -91,23 +92,72 @@ func TestCountsAgainstMap(t *testing.T) {
 				if model[k]--; model[k] == 0 {
 					delete(model, k)
 				}
-				if got, want := c.remove(k), model[k] == 0; got != want {
-					t.Fatalf("remove(%d) = %v, want %v", k, got, want)
+				if got, want := int(c.remove(k)), model[k]; got != want {
+					t.Fatalf("remove(%d) = %d, want %d", k, got, want)
 				}
 			} else {
-				model[k]++
-				if got, want := c.add(k), model[k] == 1; got != want {
-					t.Fatalf("add(%d) = %v, want %v", k, got, want)
+				n := rapid.IntRange(1, 3).Draw(t, "n")
+				model[k] += n
+				if got, want := int(c.add(k, uint32(n)).n), model[k]; got != want {
+					t.Fatalf("add(%d) = %d, want %d", k, got, want)
 				}
 			}
-			if c.used != len(model) || c.has(k) != (model[k] > 0) {
-				t.Fatalf("%d keys, want %d; has(%d) = %v", c.used, len(model), k, c.has(k))
+			if c.used != len(model) || int(c.of(k)) != model[k] {
+				t.Fatalf("%d keys, want %d; of(%d) = %v", c.used, len(model), k, c.of(k))
 			}
 		}
 		for k := range model {
-			if !c.has(k) {
-				t.Fatalf("has(%d) = false", k)
+			if c.of(k) == 0 {
+				t.Fatalf("of(%d) = 0", k)
 			}
 		}
 	})
+}
+
+func TestWideAgainstBig(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	draw := func() int128 {
+		v := int128{rng.Int64N(1 << 26), rng.Uint64()}
+		switch rng.IntN(4) {
+		case 0:
+			v = int128Of(rng.Int64N(1_000_000))
+		case 1:
+			v = int128Of(rng.Int64())
+		}
+		if rng.IntN(2) == 0 {
+			v = v.neg()
+		}
+		return v
+	}
+	toBig := func(a uint256) *big.Int {
+		b := new(big.Int)
+		for i := 3; i >= 0; i-- {
+			b.Lsh(b, 64).Or(b, new(big.Int).SetUint64(a[i]))
+		}
+		return b
+	}
+	for range 20_000 {
+		x, y := draw(), draw()
+		a, b := squareOf(x), squareOf(y)
+		want := new(big.Int).Mul(x.big(), x.big())
+		if toBig(a).Cmp(want) != 0 {
+			t.Fatalf("square of %v = %v, want %v", x.big(), toBig(a), want)
+		}
+		n := uint64(rng.Int64N(1 << uint(rng.IntN(36)+1)))
+		sum := a
+		sum.add(&b)
+		sum.times(n)
+		want.Add(want, new(big.Int).Mul(y.big(), y.big()))
+		want.Mul(want, new(big.Int).SetUint64(n))
+		if toBig(sum).Cmp(want) != 0 {
+			t.Fatalf("sum of squares times %d = %v, want %v", n, toBig(sum), want)
+		}
+		d := max(1, n*uint64(rng.IntN(1e9)))
+		square := new(big.Int).SetUint64(d)
+		square.Mul(square, square)
+		nearest, _ := new(big.Rat).SetFrac(want, square).Float64()
+		if got := sum.overSquare(d); got != nearest {
+			t.Fatalf("%v / %d² = %v, want %v", want, d, got, nearest)
+		}
+	}
 }

@@ -165,8 +165,8 @@ func (st *State) current(e *entity) {
 		e.folds[life], folds[i] = folds[i], nil
 	}
 	for _, f := range folds {
-		if f != nil && f.keys != nil {
-			st.forgetKeys(e, f)
+		if f != nil {
+			st.forgetParts(e, f)
 		}
 	}
 

@@ -245,7 +245,7 @@ func (l *loader) pseudonymous(list diag.List) {
 		switch d.Code {
 		case codePersonal:
 			if strings.Contains(d.Message, "identifies") {
-				d.Help = "it may stand alone as an entity's key or as the `of` of distinct; in a normal form as " + normalised()
+				d.Help = "it may stand alone as an entity's key or as the `of` of distinct, share or seen; in a normal form as " + normalised()
 			}
 		case codeUnknown:
 			for name := range l.set.index {
@@ -285,7 +285,7 @@ func (l *loader) finish() {
 		def.slot, def.word = len(s.slots), s.words
 		for d := range l.drafts {
 			if draft := &l.drafts[d]; draft.entity == e {
-				l.place(def, draft)
+				l.placeSlot(def, draft)
 			}
 		}
 		n := len(s.slots) - def.slot
@@ -323,22 +323,17 @@ func (l *loader) finish() {
 	s.digest = l.digest()
 }
 
-// place gives a draft its slot: that of an equal one, or a new one.
-func (l *loader) place(def *entityDef, d *draft) {
+// placeSlot gives a draft its slot: that of an equal one, or a new one.
+func (l *loader) placeSlot(def *entityDef, d *draft) {
 	s := l.set
 	f := &s.features[d.feature]
 	if same := slices.IndexFunc(s.slots[def.slot:], func(o slot) bool { return o.def == d.slot.def }); same >= 0 {
-		f.slot = def.slot + same
+		d.at = def.slot + same
 	} else {
 		x := d.slot
-		x.bit, x.col, x.life = len(s.slots)-def.slot, -1, -1
-		if d.operand >= 0 {
-			x.col = slices.IndexFunc(def.columns, func(c column) bool { return c.operand == d.operand })
-			if x.col < 0 {
-				o := &s.operands[d.operand]
-				x.col = len(def.columns)
-				def.columns = append(def.columns, column{key: d.column, kind: o.kind, decimals: o.decimals, scale: scaleOf(o), operand: d.operand})
-			}
+		x.bit, x.operand, x.col, x.life = len(s.slots)-def.slot, d.operand, -1, -1
+		if d.operand >= 0 && !d.guard {
+			x.col = def.columnsOf(&s.operands[d.operand], d)
 		}
 		if x.window == 0 {
 			x.life = len(def.life)
@@ -347,14 +342,33 @@ func (l *loader) place(def *entityDef, d *draft) {
 		} else {
 			def.reach = max(def.reach, x.window+x.delay)
 		}
-		f.slot = len(s.slots)
+		d.at = len(s.slots)
 		s.slots = append(s.slots, x)
 	}
+	if d.guard {
+		f.guard = d.at
+		return
+	}
+	f.slot = d.at
 	if k := &s.keys[f.key]; d.slot.exclude {
 		k.before = append(k.before, d.feature)
 	} else {
 		k.after = append(k.after, d.feature)
 	}
+}
+
+// columnsOf gives the first of the columns that keep an operand.
+func (def *entityDef) columnsOf(o *operandProgram, d *draft) int {
+	col := slices.IndexFunc(def.columns, func(c column) bool { return c.operand == d.operand })
+	if col >= 0 {
+		return col
+	}
+	for i := range o.width() {
+		def.columns = append(def.columns, column{
+			key: d.column + uint64(i), kind: o.kind, decimals: o.decimals, scale: scaleOf(o), operand: d.operand, from: o.from + i,
+		})
+	}
+	return len(def.columns) - o.width()
 }
 
 func scaleOf(o *operandProgram) uint64 {
@@ -367,7 +381,7 @@ func scaleOf(o *operandProgram) uint64 {
 // users marks in the masks what uses which key, event type, condition and value.
 func (l *loader) users(d *draft) {
 	s := l.set
-	slot := &s.slots[s.features[d.feature].slot]
+	slot := &s.slots[d.at]
 	def := &s.entities[slot.entity]
 	word, bit := def.word+slot.bit>>6, uint64(1)<<(uint(slot.bit)&63)
 	mark := func(mask *[]uint64) {
@@ -408,7 +422,11 @@ func (l *loader) digest() (out digest) {
 		if f.slot < 0 {
 			fmt.Fprintf(h, "%q expr %q\n", f.info.Name, f.program.Source())
 		} else {
-			fmt.Fprintf(h, "%q %x %q\n", f.info.Name, s.slots[f.slot].def, s.keys[f.key].form)
+			fmt.Fprintf(h, "%q %x %q", f.info.Name, s.slots[f.slot].def, s.keys[f.key].form)
+			if f.least > 0 {
+				fmt.Fprintf(h, " %d", f.least)
+			}
+			fmt.Fprintln(h)
 		}
 	}
 	for i := range s.keys { // an entity without a feature is still remembered for labels

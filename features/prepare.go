@@ -25,7 +25,8 @@ type Prepared struct {
 	touches  []Touch
 	recalled []recalled
 	mask     []uint64 // over all slots: those that count the event
-	values   []uint64 // by operand
+	values   []uint64 // by operandProgram.from
+	given    []bool   // by operand: it has a value
 	failures int
 
 	hit []int // by key, for State.Observe
@@ -69,19 +70,18 @@ func (s *Set) Prepare(rec *risk.Record, scope *expression.Scope, p *Prepared) {
 		}
 		p.failed(fault)
 	}
-	p.values = resize(p.values, len(s.operands))
+	p.values, p.given = resize(p.values, s.valued), resize(p.given, len(s.operands))
+	clear(p.values)
 	for i := range s.operands {
 		o := &s.operands[i]
-		p.values[i] = 0
-		if !meets(p.mask, o.users) {
+		if p.given[i] = false; !o.own && !meets(p.mask, o.users) {
 			continue
 		}
-		v, ok, fault := o.value(rec, scope)
+		ok, fault := o.value(rec, scope, p.values[o.from:])
 		p.failed(fault)
-		if !ok {
+		if p.given[i] = ok; !ok {
 			without(p.mask, o.users)
 		}
-		p.values[i] = v
 	}
 }
 
@@ -173,19 +173,50 @@ func (s *Set) identify(k int, rec *risk.Record, scope *expression.Scope, p *Prep
 	return id
 }
 
-// value gives the 64 bits that a column keeps of an event.
-func (o *operandProgram) value(rec *risk.Record, scope *expression.Scope) (uint64, bool, expression.Fault) {
-	switch {
-	case o.identifier >= 0:
+// value puts what the columns keep of an event into out, which is zero.
+func (o *operandProgram) value(rec *risk.Record, scope *expression.Scope, out []uint64) (ok bool, fault expression.Fault) {
+	if o.identifier >= 0 {
 		id := &rec.IDs[o.identifier]
-		return binary.LittleEndian.Uint64(id[:]), !id.IsZero(), expression.Fault{}
-	case o.kind == hashColumn:
-		text, fault := o.program.Text(scope)
-		if fault != (expression.Fault{}) || text == "" {
-			return 0, false, fault
-		}
-		return hashText(seedText, text), true, fault
+		out[0] = binary.LittleEndian.Uint64(id[:])
+		return !id.IsZero(), fault
 	}
+	switch o.kind {
+	case hashColumn, textColumn:
+		words, fault := o.program.Text(scope)
+		switch {
+		case fault != (expression.Fault{}) || words == "":
+			return false, fault
+		case o.kind == textColumn:
+			(*text)(out).set(words)
+		default:
+			out[0] = hashText(seedText, words)
+		}
+		return true, fault
+	case truthColumn:
+		// A condition that cannot be told does not hold.
+		if holds, fault := o.program.Bool(scope); fault != (expression.Fault{}) || !holds {
+			return true, fault
+		}
+		out[0] = 1
+		return true, fault
+	case placeColumn:
+		lat, fault := o.program.Number(scope)
+		lon, second := o.longitude.Number(scope)
+		if fault != (expression.Fault{}) {
+			return false, fault
+		}
+		if second != (expression.Fault{}) {
+			return false, second
+		}
+		out[0] = placeOf(lat, lon)
+		return out[0] != placeMissed, fault
+	}
+	out[0], ok, fault = o.number(rec, scope)
+	return ok, fault
+}
+
+// number gives a number or money.
+func (o *operandProgram) number(rec *risk.Record, scope *expression.Scope) (uint64, bool, expression.Fault) {
 	v, fault := o.program.Number(scope)
 	if fault != (expression.Fault{}) || math.IsNaN(v) || math.Abs(v) >= maxNumber {
 		return 0, false, fault

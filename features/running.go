@@ -1,6 +1,10 @@
 package features
 
-import "github.com/sluice-risk/sluice/risk"
+import (
+	"slices"
+
+	"github.com/sluice-risk/sluice/risk"
+)
 
 // running is the aggregate of one slot of a busy entity, kept up to date at the
 // front of its log. The scan of the log is its oracle: both give the same value.
@@ -9,10 +13,16 @@ import "github.com/sluice-risk/sluice/risk"
 // The window slides both ways, so an event that is a little late costs what it
 // moves.
 //
-// Of an extreme it holds in queue, oldest first, the entries in (lo, hi] that no
+// Of a choice it holds in queue, oldest first, the entries in (lo, hi] that no
 // newer one up to hi beats; tail is the first entry behind hi, and lo is where the
-// queue once began. The queue stays some entries behind the front, which are looked at one by one, so that an event
-// that is a little late finds its window's end not yet queued.
+// queue once began. The queue stays some entries behind the front, which are
+// looked at one by one, so that an event that is a little late finds its window's
+// end not yet queued. Of a streak the queue holds the entries of the streak that
+// ends at hi; without a window only their number, in tally.n.
+//
+// Of a choice of the oldest it only knows that no event counts in (lo, hi].
+//
+// Of a window of the last N it is a list of the slot's own events.
 type running struct {
 	lo, hi     risk.Time
 	head, tail cursor
@@ -20,6 +30,8 @@ type running struct {
 	tally      tally
 	queue      []pick
 	first      int // of the queue's live part
+	recent     recent
+	whole      bool // recent holds all events there are
 }
 
 // Tests make these smaller.
@@ -28,29 +40,64 @@ var (
 	queueWait = 24 // and at most
 )
 
-func newRunning(e *entity, s *slot, f *fold, lo, hi risk.Time) *running {
+// newRunning begins the aggregate of a slot that was last read over (lo, hi].
+func newRunning(st *State, e *entity, s *slot, lo, hi risk.Time) *running {
 	r := &running{lo: lo, hi: lo, head: e.after(lo), leaves: beforeAll}
 	r.tail = r.head
-	r.tally.start(f, true)
-	if f != nil && f.best.set {
-		r.queue = append(r.queue, f.best)
+	f := e.foldOf(s)
+	switch {
+	case s.agg.tally != nil:
+		r.tally.start(s, f, true)
+		r.slide(e, s, lo, hi)
+	case s.agg.oldest:
+	default:
+		if f != nil && f.best.set && s.agg.choice {
+			r.queue = append(r.queue, f.best)
+		}
+		if f != nil && s.agg.streak {
+			r.tally.n = f.n
+		}
+		if n := r.waiting(e, lo, hi); n > queueWait {
+			r.enqueue(e, s, n-queueLag)
+		}
 	}
-	r.read(e, s, lo, hi, hi)
 	return r
 }
 
-// read gives the value over (lo, hi], or false when that lies too far back.
-func (r *running) read(e *entity, s *slot, lo, hi, now risk.Time) (float64, bool) {
-	if s.agg.tally == nil {
-		return r.readExtreme(e, s, lo, hi, now)
+// read gives the value over (lo, hi] and, of a tally, the number of its events, or
+// false when that lies too far back.
+func (r *running) read(st *State, e *entity, s *slot, lo, hi risk.Time, q *reading) (v float64, n int64, ok bool) {
+	switch {
+	case s.agg.tally != nil:
+		if hi < r.hi && r.tail.chunk-e.after(hi).chunk > 1 {
+			return 0, 0, false
+		}
+		r.slide(e, s, lo, hi)
+		if r.tally.tooMany(s) {
+			r.tally.coarsen(s)
+		}
+		if r.tally.coarse && r.tally.n <= exactValues {
+			return 0, 0, false
+		}
+		return s.total(&r.tally, q), r.tally.n, true
+	case s.agg.oldest:
+		v, ok = r.readOldest(st, e, s, lo, hi, q), true
+	case hi < r.hi || lo < r.lo:
+		return 0, 0, false
+	case s.agg.streak:
+		v, ok = r.readStreak(e, s, lo, hi), true
+	default:
+		v, ok = r.readChoice(st, e, s, lo, hi, q), true
 	}
-	if hi < r.hi && r.tail.chunk-e.after(hi).chunk > 1 {
-		return 0, false
-	}
+	return v, 0, ok
+}
+
+// slide moves a tally to (lo, hi].
+func (r *running) slide(e *entity, s *slot, lo, hi risk.Time) {
 	// Grow first, then shrink: nothing is taken away that was not there.
 	add := func(c *chunk, i int, sign int64) {
 		masks, values := s.parts(c, e.layout)
-		s.agg.tally(&r.tally, s.column, uint(s.bit), masks[i:i+1], values[i:i+1], sign)
+		s.agg.tally(&r.tally, s, masks[i:i+1], values[i:i+1], sign)
 	}
 	for c := e.at(&r.tail); c != nil && risk.Time(c.data[r.tail.entry]) <= hi; c = e.at(&r.tail) {
 		add(c, r.tail.entry, 1)
@@ -80,7 +127,6 @@ func (r *running) read(e *entity, s *slot, lo, hi, now risk.Time) (float64, bool
 		}
 	}
 	r.lo, r.hi = lo, hi
-	return s.total(&r.tally), true
 }
 
 // at gives the chunk of the entry behind p, nil at the end of the log.
@@ -108,12 +154,11 @@ func (e *entity) before(p *cursor) *chunk {
 	return &e.chunks[p.chunk]
 }
 
-func (r *running) readExtreme(e *entity, s *slot, lo, hi, now risk.Time) (float64, bool) {
-	if hi < r.hi || lo < r.lo {
-		return 0, false
-	}
-	best, waiting := pick{}, 0
+// ahead goes over the entries in (lo, hi] that are not queued yet, newest first,
+// until visit gives false, and gives the number of those not queued.
+func (r *running) ahead(e *entity, lo, hi risk.Time, visit func(c *chunk, from, n int) bool) (waiting int) {
 	end := e.after(hi)
+	going := true
 	for k := min(end.chunk, len(e.chunks)-1); k >= r.tail.chunk; k-- {
 		c, n, from := &e.chunks[k], end.entry, 0
 		if k < end.chunk {
@@ -126,21 +171,86 @@ func (r *running) readExtreme(e *entity, s *slot, lo, hi, now risk.Time) (float6
 		if c.first() <= lo {
 			from = max(from, c.after(lo))
 		}
-		masks, values := s.parts(c, e.layout)
-		best = s.extreme(best, c.data, masks, values, from, n)
+		if going && from < n {
+			going = visit(c, from, n)
+		}
 	}
-	for _, q := range r.queue[r.first:] {
-		if q.at > lo {
-			if !(best.set && s.agg.beats(s.column, best.value, q.value)) {
-				best = q
+	return waiting
+}
+
+func (r *running) waiting(e *entity, lo, hi risk.Time) int {
+	return r.ahead(e, lo, hi, func(*chunk, int, int) bool { return false })
+}
+
+func (r *running) readChoice(st *State, e *entity, s *slot, lo, hi risk.Time, q *reading) float64 {
+	best := pick{}
+	waiting := r.ahead(e, lo, hi, func(c *chunk, from, n int) bool {
+		best = s.choose(best, c, e.layout, from, n, &st.text)
+		return !(best.set && s.agg.wins == nil)
+	})
+	for i := r.first; i < len(r.queue); i++ {
+		if p := &r.queue[i]; p.at > lo {
+			if !(best.set && s.agg.beats(s.column, best.value, p.value)) {
+				best = *p
 			}
 			break
 		}
 	}
+	v := s.pick(best, q) // before its text is overwritten
 	if waiting > queueWait {
 		r.enqueue(e, s, waiting-queueLag)
 	}
-	return s.pick(best, now), true
+	return v
+}
+
+func (r *running) readStreak(e *entity, s *slot, lo, hi risk.Time) float64 {
+	var k streak
+	waiting := r.ahead(e, lo, hi, func(c *chunk, from, n int) bool {
+		masks, values := s.parts(c, e.layout)
+		k.extend(s, masks, values, from, n)
+		return !k.broken
+	})
+	switch {
+	case k.broken:
+	case s.window == 0:
+		k.n += r.tally.n
+	default:
+		live := r.queue[r.first:]
+		from, _ := slices.BinarySearchFunc(live, lo, func(p pick, lo risk.Time) int {
+			if p.at <= lo {
+				return -1
+			}
+			return 1
+		})
+		k.n += int64(len(live) - from)
+	}
+	if waiting > queueWait {
+		r.enqueue(e, s, waiting-queueLag)
+	}
+	return float64(k.n)
+}
+
+// readOldest goes forward from lo, past the stretch that is known to hold nothing.
+func (r *running) readOldest(st *State, e *entity, s *slot, lo, hi risk.Time, q *reading) float64 {
+	if f := e.foldOf(s); f != nil && f.best.set {
+		return s.pick(f.best, q)
+	}
+	switch {
+	case lo < r.lo && r.lo <= hi:
+		if best, _ := st.scanOldest(e, s, nil, lo, r.lo); best.set {
+			return s.pick(best, q)
+		}
+		r.lo = lo
+	case lo < r.lo || lo > r.hi:
+		r.lo, r.hi = lo, lo
+	}
+	best, _ := st.scanOldest(e, s, nil, r.hi, hi)
+	if best.set {
+		r.hi = best.at - 1
+	} else {
+		r.hi = max(r.hi, hi)
+	}
+	return s.pick(best, q)
 }
 
 // enqueue moves the next n entries into the queue, and those of the same instant
@@ -152,8 +262,13 @@ func (r *running) enqueue(e *entity, s *slot, n int) {
 			break
 		}
 		masks, values := s.parts(c, e.layout)
-		if s.in(masks[r.tail.entry]) {
-			r.push(s, pick{at, values[r.tail.entry], true})
+		if i := r.tail.entry; s.in(masks[i]) {
+			p := pick{at: at, value: values[i], set: true}
+			if s.column != nil && s.column.kind == textColumn {
+				p.text = new(text)
+				s.text(c, e.layout, i, p.text)
+			}
+			r.push(s, p)
 		}
 		r.hi = at
 		r.tail.entry++
@@ -172,8 +287,19 @@ func (r *running) enqueue(e *entity, s *slot, n int) {
 }
 
 // push puts p where it belongs in the queue unless a newer entry beats it, and
-// removes the older ones that it beats.
+// removes the older ones that it beats. A streak is never pushed into the middle.
 func (r *running) push(s *slot, p pick) {
+	if s.agg.streak {
+		switch {
+		case p.value == 0:
+			r.tally.n, r.queue, r.first = 0, r.queue[:0], 0
+		case s.window == 0:
+			r.tally.n++
+		default:
+			r.queue = append(r.queue, p)
+		}
+		return
+	}
 	i := len(r.queue)
 	for i > r.first && r.queue[i-1].at > p.at {
 		i--
@@ -198,19 +324,42 @@ func (r *running) push(s *slot, p pick) {
 // its log, at the end or, late, in the middle.
 func (e *entity) inserted(at risk.Time, mask, values []uint64, atEnd bool) {
 	for bit, r := range e.run {
-		if r == nil || atEnd && at > r.hi {
+		if r == nil {
 			continue
 		}
 		s := &e.layout.def.slots[bit]
-		if at > r.lo && at <= r.hi && s.in(mask[bit>>6]) {
-			v := uint64(0)
-			if s.col >= 0 {
-				v = values[s.col]
+		counts := s.in(mask[bit>>6])
+		v := uint64(0)
+		if s.col >= 0 {
+			v = values[s.col]
+		}
+		switch {
+		case s.last > 0:
+			if counts {
+				r.insertLast(s, at, v)
 			}
-			if s.agg.tally != nil {
+			continue
+		case s.agg.oldest:
+			if counts && at > r.lo && at <= r.hi {
+				r.hi = at - 1
+			}
+			continue
+		case atEnd && at > r.hi:
+			continue
+		}
+		if at > r.lo && at <= r.hi && counts {
+			switch {
+			case s.agg.tally != nil:
 				s.one(&r.tally, v, 1)
-			} else {
-				r.push(s, pick{at, v, true})
+			case s.agg.streak && !atEnd:
+				e.run[bit] = nil // begins again when read
+				continue
+			default:
+				p := pick{at: at, value: v, set: true}
+				if s.column != nil && s.column.kind == textColumn {
+					p.text = (*text)(values[s.col:]).clone()
+				}
+				r.push(s, p)
 			}
 		}
 		if atEnd && at > r.lo {
@@ -230,10 +379,12 @@ func (e *entity) dropped(last risk.Time, st *State) {
 			continue
 		}
 		s := &e.layout.def.slots[bit]
-		if s.window == 0 && r.hi < last || s.window != 0 && s.agg.tally != nil && r.lo < last {
+		switch {
+		case s.last > 0 || s.agg.oldest:
+		case s.window == 0 && r.hi < last || s.window != 0 && s.agg.tally != nil && r.lo < last:
 			e.run[bit] = nil
-			continue
+		default:
+			r.head, r.tail, r.leaves = e.after(r.lo), e.after(r.hi), beforeAll
 		}
-		r.head, r.tail, r.leaves = e.after(r.lo), e.after(r.hi), beforeAll
 	}
 }

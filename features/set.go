@@ -31,6 +31,7 @@ type Set struct {
 	others   []uint64            // those that count a type not in types
 	wheres   []where
 	operands []operandProgram
+	valued   int // length of Prepared.values
 }
 
 type digest [32]byte
@@ -61,8 +62,10 @@ type Info struct {
 type feature struct {
 	info    Info
 	money   string
-	slot    int // in Set.slots; -1 for a formula
-	key     int // in Set.keys: whose entity is read
+	slot    int   // in Set.slots; -1 for a formula
+	least   int64 // events in the window, below which it is missing
+	guard   int   // the slot that counts them where its own does not, else -1
+	key     int   // in Set.keys: whose entity is read
 	program *expression.Program
 	reads   []int // features that the formula reads
 }
@@ -105,11 +108,14 @@ type slot struct {
 	entity        int
 	bit           int // in the masks of its entity
 	agg           *aggregate
-	col           int // in the entity's columns, -1 without
+	operand       int // in Set.operands, -1 without
+	col           int // in the entity's columns, the first of its own, -1 without
 	column        *column
-	window, delay risk.Time // milliseconds; window 0: life
+	window, delay risk.Time // milliseconds; window 0: life, or the last
+	last          int       // events at most, 0: all in the window
 	exclude       bool
-	life          int // in entityDef.life, -1 with a window
+	life          int    // in entityDef.life, -1 with a window in time
+	q, within     uint64 // of the aggregates that take them, in 1e-9
 }
 
 // where is one condition and the slots that it is for.
@@ -120,8 +126,11 @@ type where struct {
 
 // operandProgram is one `of` and the slots that it is for.
 type operandProgram struct {
-	identifier int // in risk.Keys, else -1
-	program    *expression.Program
+	identifier int                 // in risk.Keys, else -1
+	program    *expression.Program // of a place the latitude
+	longitude  *expression.Program
+	from       int  // in Prepared.values
+	own        bool // its value is wanted of every event, counted or not
 	kind       columnKind
 	decimals   int
 	currency   func(*risk.Event) string // of "*" money: whose decimals a value has
@@ -191,5 +200,3 @@ func (s *Set) Derive(scope *expression.Scope) {
 		scope.Features[i] = v
 	}
 }
-
-func (s *Set) slotOf(feature int) *slot { return &s.slots[s.features[feature].slot] }

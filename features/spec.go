@@ -61,13 +61,19 @@ type featureSpec struct {
 }
 
 type paramsSpec struct {
-	By      bySpec      `yaml:"by,required" help:"name an entity: by: card"`
-	Of      diag.Text   `yaml:"of"`
-	Window  windowSpec  `yaml:"window"`
-	Delay   diag.Text   `yaml:"delay"`
-	Where   diag.Text   `yaml:"where"`
-	Events  []diag.Text `yaml:"events"`
-	Current diag.Text   `yaml:"current"`
+	By       bySpec      `yaml:"by,required" help:"name an entity: by: card"`
+	Of       diag.Text   `yaml:"of"`
+	Window   windowSpec  `yaml:"window"`
+	Delay    diag.Text   `yaml:"delay"`
+	Where    diag.Text   `yaml:"where"`
+	Events   []diag.Text `yaml:"events"`
+	Current  diag.Text   `yaml:"current"`
+	MinCount diag.Text   `yaml:"min_count"`
+
+	// Of some aggregates only.
+	Q      diag.Text `yaml:"q"`
+	Within diag.Text `yaml:"within"`
+	While  diag.Text `yaml:"while"`
 }
 
 type bySpec struct {
@@ -98,17 +104,22 @@ func (b *bySpec) DecodeNode(d *diag.Decoder, n *yaml.Node) {
 	b.entity, b.observe, b.read = m.Entity, m.Observe, m.Read
 }
 
-type windowSpec struct{ diag.Text }
+// windowSpec is a duration or life, or {last: N}.
+type windowSpec struct {
+	diag.Text
+	last diag.Text
+}
 
 func (w *windowSpec) DecodeNode(d *diag.Decoder, n *yaml.Node) {
-	if n.Kind == yaml.MappingNode {
-		d.Add(diag.Diagnostic{
-			Code: codeLater, Message: "a window of the last events, {last: N}, is not supported yet",
-			Help: "use a duration such as 24h, or life", Span: d.Span(n),
-		})
+	if n.Kind != yaml.MappingNode {
+		w.Text = d.Text(n)
 		return
 	}
-	w.Text = d.Text(n)
+	var m struct {
+		Last diag.Text `yaml:"last,required"`
+	}
+	d.Decode(n, &m)
+	w.last = m.Last
 }
 
 // node keeps a value until it is known what it has to be.
@@ -152,14 +163,6 @@ func (f *featureSpec) DecodeNode(d *diag.Decoder, n *yaml.Node) {
 }
 
 func unknownAggregate(kind diag.Text) diag.Diagnostic {
-	for _, later := range laterAggregates {
-		if kind.Value == later {
-			return diag.Diagnostic{
-				Code: codeLater, Message: fmt.Sprintf("aggregate `%s` is not supported yet", kind.Value),
-				Help: "there are " + strings.Join(aggregateNames(), ", "), Span: kind.Span,
-			}
-		}
-	}
 	help := "there are " + strings.Join(aggregateNames(), ", ") + " and expr"
 	if same, ok := otherWords[kind.Value]; ok {
 		help = fmt.Sprintf("write `%s`", same)
@@ -173,7 +176,8 @@ func unknownAggregate(kind diag.Text) diag.Diagnostic {
 // otherWords are what aggregates are called elsewhere.
 var otherWords = map[string]string{
 	"average": "avg", "mean": "avg", "total": "sum", "unique": "distinct", "count_distinct": "distinct", "nunique": "distinct",
-	"minimum": "min", "maximum": "max", "latest": "last", "formula": "expr", "expression": "expr",
+	"minimum": "min", "maximum": "max", "latest": "last", "earliest": "first", "std": "stddev", "sd": "stddev", "percentile": "quantile", "median": "quantile", "mode": "share",
+	"velocity": "count", "streak": "run", "levenshtein": "text_distance", "formula": "expr", "expression": "expr",
 }
 
 func aggregateNames() []string {

@@ -29,6 +29,9 @@ type State struct {
 
 	busy    int // busyWindow; tests change it
 	scratch tally
+	last    recent
+	text    text
+	ask     reading
 	hits    []hit
 	masks   []uint64
 	values  []uint64
@@ -108,7 +111,7 @@ func (st *State) Observe(p *Prepared, at, arrival risk.Time, v *Vector) Timing {
 	for k := range set.keys {
 		if i := p.hit[k]; i >= 0 {
 			for _, f := range set.keys[k].before {
-				v.Values[f] = st.read(st.hits[i].entity, set.slotOf(f), now)
+				v.Values[f] = st.value(p, f, st.hits[i].entity, now)
 			}
 		}
 	}
@@ -118,13 +121,40 @@ func (st *State) Observe(p *Prepared, at, arrival risk.Time, v *Vector) Timing {
 	for k := range set.keys {
 		if i := p.hit[k]; i >= 0 {
 			for _, f := range set.keys[k].after {
-				v.Values[f] = st.read(st.hits[i].entity, set.slotOf(f), now)
+				v.Values[f] = st.value(p, f, st.hits[i].entity, now)
 			}
 		}
 	}
 	v.Partial = st.partial.at(now)
 	st.sweep()
 	return t
+}
+
+// value gives feature f of an entity for the event p.
+func (st *State) value(p *Prepared, f int, e *entity, now risk.Time) float64 {
+	x := &st.set.features[f]
+	s := &st.set.slots[x.slot]
+	r := &st.ask
+	r.now, r.own = now, nil
+	if s.agg.own {
+		if !p.given[s.operand] {
+			return missing
+		}
+		r.own = p.values[st.set.operands[s.operand].from:]
+		if s.column.kind == textColumn {
+			r.own = r.own[:len(text{})]
+		}
+	}
+	v, n := st.read(e, s, r)
+	if x.least > 0 {
+		if x.guard >= 0 {
+			_, n = st.read(e, &st.set.slots[x.guard], r)
+		}
+		if n < x.least {
+			return missing
+		}
+	}
+	return v
 }
 
 // clock places an event in time and moves the watermark.
@@ -215,7 +245,7 @@ func (st *State) count(p *Prepared, at risk.Time) {
 		def := &st.set.entities[h.def]
 		st.values = st.values[:0]
 		for c := range def.columns {
-			st.values = append(st.values, p.values[def.columns[c].operand])
+			st.values = append(st.values, p.values[def.columns[c].from])
 		}
 		if h.entity == nil {
 			h.entity = st.add(h.id, st.layouts.now[h.def])

@@ -17,6 +17,9 @@ func abs(x float64) float64 { return math.Abs(x) }
 // round rounds half away from zero.
 func round(x float64) float64 { return math.Round(x) }
 
+// Kilometres is what km(lat1, lon1, lat2, lon2) gives, NaN where one is no place.
+func Kilometres(lat1, lon1, lat2, lon2 float64) float64 { return km(lat1, lon1, lat2, lon2) }
+
 // km is the great-circle distance of two places in degrees, by the haversine
 // formula; NaN when one is no place on earth.
 func km(lat1, lon1, lat2, lon2 float64) float64 {

@@ -1,0 +1,133 @@
+package features
+
+import (
+	"slices"
+
+	"github.com/sluice-risk/sluice/risk"
+)
+
+// Windows of the last N events.
+//
+// A slot's log holds the events that a reading may still find itself in the midst
+// of, its fold the newest N of those before. What a reading needs is gathered from
+// both, newest first; of a slot with few of the entity's events that goes over
+// many others, so then the slot gets a list of its own.
+
+// maxLast bounds N.
+const maxLast = 256
+
+// everyBit is the mask of events that have been chosen already.
+var everyBit = func() []uint64 {
+	all := make([]uint64, maxLast)
+	for i := range all {
+		all[i] = ^uint64(0)
+	}
+	return all
+}()
+
+// readLast gives the value of slot s over its last N events up to hi.
+func (st *State) readLast(e *entity, s *slot, hi risk.Time, r *reading) (v float64, n int64) {
+	var own *running
+	if e.run != nil {
+		own = e.run[s.bit]
+	}
+	if own != nil {
+		end := len(own.recent.times)
+		for end > 0 && risk.Time(own.recent.times[end-1]) > hi {
+			end--
+		}
+		if end >= s.last || own.whole {
+			from := max(0, end-s.last)
+			return st.overLast(s, own.recent.times[from:end], own.recent.values[from:end], r)
+		}
+	}
+	q := &st.last
+	seen, _ := st.gather(e, s, hi, s.last, q)
+	v, n = st.overLast(s, q.times, q.values, r)
+	if seen > st.busy && own == nil {
+		if e.run == nil {
+			e.run = make([]*running, len(e.layout.slots))
+		}
+		own = &running{}
+		_, own.whole = st.gather(e, s, risk.Time(1<<62), s.last+lastSpare, &own.recent)
+		e.run[s.bit] = own
+	}
+	return v, n
+}
+
+// lastSpare is how many events a list of its own holds beside the N, for readings
+// that lie back in time.
+const lastSpare = 32
+
+// gather fills q with the newest n events of slot s up to hi. It gives the number
+// of entries that it went over, and whether there are no more events than those.
+func (st *State) gather(e *entity, s *slot, hi risk.Time, n int, q *recent) (seen int, whole bool) {
+	q.times, q.values = q.times[:0], q.values[:0]
+	e.backwards(beforeAll, hi, func(c *chunk, from, to int) bool {
+		masks, values := s.parts(c, e.layout)
+		for i := to - 1; i >= from; i-- {
+			seen++
+			if s.in(masks[i]) {
+				if len(q.times) == n {
+					return false
+				}
+				q.times, q.values = append(q.times, c.data[i]), append(q.values, values[i])
+			}
+		}
+		return true
+	})
+	whole = len(q.times) < n
+	if f := e.foldOf(s); whole && f != nil && f.recent != nil {
+		for i := len(f.recent.times) - 1; i >= 0 && len(q.times) < n; i-- {
+			q.times, q.values = append(q.times, f.recent.times[i]), append(q.values, f.recent.values[i])
+		}
+		// A fold of N events has forgotten those before.
+		whole = len(q.times) < n && len(f.recent.times) < s.last
+	}
+	slices.Reverse(q.times)
+	slices.Reverse(q.values)
+	return seen, whole
+}
+
+// overLast computes the aggregate of a few events, oldest first.
+func (st *State) overLast(s *slot, times, values []uint64, r *reading) (v float64, n int64) {
+	masks := everyBit[:len(times)]
+	switch {
+	case s.agg.tally != nil:
+		a := &st.scratch
+		a.start(s, nil, false)
+		if s.agg.own {
+			a.compare(s, r)
+		}
+		s.agg.tally(a, s, masks, values, 1)
+		return s.total(a, r), a.n
+	case s.agg.streak:
+		var k streak
+		k.extend(s, masks, values, 0, len(times))
+		return float64(k.n), int64(len(times))
+	case s.agg.oldest:
+		if len(times) == 0 {
+			return s.agg.empty, 0
+		}
+		return s.pick(pick{at: risk.Time(times[0]), value: values[0], set: true}, r), int64(len(times))
+	}
+	best, _ := s.extreme(pick{}, times, masks, values, 0, len(times))
+	return s.pick(best, r), int64(len(times))
+}
+
+// insertLast brings a slot's own list up to date with an event.
+func (r *running) insertLast(s *slot, at risk.Time, v uint64) {
+	q := &r.recent
+	i := len(q.times)
+	for i > 0 && risk.Time(q.times[i-1]) > at {
+		i--
+	}
+	if i == 0 && !r.whole {
+		return // older than all in it: what lies between is not known
+	}
+	q.times, q.values = slices.Insert(q.times, i, uint64(at)), slices.Insert(q.values, i, v)
+	if len(q.times) > 2*(s.last+lastSpare) {
+		q.trim(s.last + lastSpare)
+		r.whole = false
+	}
+}

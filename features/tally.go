@@ -1,0 +1,348 @@
+package features
+
+import (
+	"math"
+	"math/bits"
+)
+
+// tally is what the events in a window add up to.
+type tally struct {
+	n       int64 // events
+	sum     int128
+	squares uint256  // of stddev
+	digits  [9]int64 // of benford: how often each leading digit occurs
+
+	// Of an aggregate that keeps values. An indexed tally can take events away; one
+	// that is not is good for a single reading, and needs less.
+	indexed  bool
+	coarse   bool  // values are coarse
+	distinct int64 // different values, those folded away included
+	keys     counts
+	folded   *keySet // values folded away that are in nothing of the above; nil for none
+	most     commonest
+	order    order
+	list     []uint64 // quantile, not indexed: the values
+	hits     int64    // own value compared, not indexed: events that match
+	own      []uint64
+	from, to uint64 // of similar: the values that match, by rank
+}
+
+// exactValues is the number of events up to which a window without end is exact
+// for aggregates that keep counted or ordered values. It is no setting: values
+// that were made coarse stay so. Tests make it smaller.
+var exactValues int64 = 4096
+
+// start makes a hold what was folded away, and nothing else. Counted values of a
+// fold can only be held by an indexed tally.
+func (a *tally) start(s *slot, f *fold, indexed bool) {
+	a.n, a.sum = 0, int128{}
+	if f != nil {
+		a.n, a.sum = f.n, f.sum
+	}
+	if s.agg.tally == nil {
+		return
+	}
+	a.squares, a.digits = uint256{}, [9]int64{}
+	if f != nil && f.more != nil {
+		a.squares, a.digits = f.more.squares, f.more.digits
+	}
+	if s.agg.keeps == noValues {
+		return
+	}
+	a.indexed, a.coarse = indexed, false
+	a.distinct, a.folded, a.hits, a.list = 0, nil, 0, a.list[:0]
+	a.keys.reset()
+	if a.order.blocks != nil {
+		a.order.reset()
+	}
+	a.most.n = 0
+	if f == nil || f.keys == nil {
+		return
+	}
+	if s.agg.keeps == differentValues {
+		a.folded, a.distinct = f.keys, int64(len(f.keys.list))
+		return
+	}
+	a.indexed, a.coarse = true, f.coarse
+	a.most.reset()
+	for _, key := range f.keys.list {
+		a.put(s, key, f.keys.index.of(key))
+	}
+}
+
+// put counts a value of an indexed tally n times more, but for a.n.
+func (a *tally) put(s *slot, v uint64, n uint32) {
+	if s.agg.keeps == orderedValues {
+		a.order.add(s.column.rank(v), n)
+	} else if total := a.keys.add(v, n).n; !s.agg.own {
+		a.most.rise(total-n, total)
+	}
+}
+
+// coarsen makes an indexed tally coarse.
+func (a *tally) coarsen(s *slot) {
+	a.coarse = true
+	if s.agg.keeps == orderedValues {
+		old := a.order.blocks
+		a.order.reset()
+		for _, block := range old {
+			for _, c := range block {
+				a.order.add(s.column.rank(s.agg.coarse(s, s.column.unrank(c.key))), c.n)
+			}
+		}
+		return
+	}
+	old := a.keys.slots
+	a.keys = counts{}
+	a.most.reset()
+	for _, c := range old {
+		if c.n > 0 {
+			a.put(s, s.agg.coarse(s, c.key), c.n)
+		}
+	}
+}
+
+func tallyCount(a *tally, s *slot, masks, _ []uint64, sign int64) {
+	n, bit := int64(0), uint(s.bit)&63
+	for _, m := range masks {
+		n += int64(m >> bit & 1)
+	}
+	a.n += n * sign
+}
+
+func tallySum(a *tally, s *slot, masks, values []uint64, sign int64) {
+	values = values[:len(masks)]
+	c, bit := s.column, uint(s.bit)&63
+	for i, m := range masks {
+		if m>>bit&1 == 0 {
+			continue
+		}
+		units := c.units(values[i])
+		if sign < 0 {
+			units = units.neg()
+		}
+		a.n += sign
+		a.sum = a.sum.add(units)
+	}
+}
+
+func tallySquares(a *tally, s *slot, masks, values []uint64, sign int64) {
+	tallySum(a, s, masks, values, sign)
+	for i, m := range masks {
+		if !s.in(m) {
+			continue
+		}
+		if square := squareOf(s.column.units(values[i])); sign > 0 {
+			a.squares.add(&square)
+		} else {
+			a.squares.sub(&square)
+		}
+	}
+}
+
+// totalDeviation is the square root of n * the sum of squares - the sum squared,
+// over n squared: one division of integers, one square root.
+func totalDeviation(a *tally, s *slot, _ *reading) float64 {
+	spread, square := a.squares, squareOf(a.sum)
+	spread.times(uint64(a.n))
+	spread.sub(&square)
+	return math.Sqrt(spread.overSquare(uint64(a.n) * s.column.scale))
+}
+
+// tallyDigits leaves out zeros, which have no leading digit.
+func tallyDigits(a *tally, s *slot, masks, values []uint64, sign int64) {
+	for i, m := range masks {
+		if !s.in(m) {
+			continue
+		}
+		if d := s.column.digit(values[i]); d > 0 {
+			a.n += sign
+			a.digits[d-1] += sign
+		}
+	}
+}
+
+// benfordShares are the parts of leading digits, log10(1 + 1/d).
+var benfordShares = [9]float64{
+	0.3010299956639812, 0.17609125905568124, 0.12493873660829993, 0.09691001300805642, 0.07918124604762482,
+	0.06694678963061322, 0.05799194697768673, 0.05115252244738129, 0.04575749056067514,
+}
+
+func totalBenford(a *tally, _ *slot, _ *reading) float64 {
+	chi := 0.0
+	for i, share := range benfordShares {
+		expected := float64(float64(a.n) * share)
+		off := float64(a.digits[i]) - expected
+		chi += float64(off*off) / expected
+	}
+	return chi
+}
+
+func tallyDistinct(a *tally, s *slot, masks, values []uint64, sign int64) {
+	values = values[:len(masks)]
+	bit := uint(s.bit) & 63
+	for i, m := range masks {
+		if m>>bit&1 == 0 {
+			continue
+		}
+		a.n += sign
+		if sign > 0 {
+			if a.keys.add(values[i], 1).n == 1 && !a.folded.has(values[i]) {
+				a.distinct++
+			}
+		} else if a.keys.remove(values[i]) == 0 && !a.folded.has(values[i]) {
+			a.distinct--
+		}
+	}
+}
+
+func tallyOrdered(a *tally, s *slot, masks, values []uint64, sign int64) {
+	for i, m := range masks {
+		if !s.in(m) {
+			continue
+		}
+		v := values[i]
+		if a.coarse {
+			v = s.agg.coarse(s, v)
+		}
+		a.n += sign
+		switch key := s.column.rank(v); {
+		case !a.indexed:
+			a.list = append(a.list, key)
+		case sign > 0:
+			a.order.add(key, 1)
+		default:
+			a.order.remove(key)
+		}
+	}
+}
+
+// totalQuantile is the smallest value that at least the part q of all values does
+// not exceed.
+func totalQuantile(a *tally, s *slot, _ *reading) float64 {
+	k := (uint64(a.n)*s.q + nano - 1) / nano
+	k = max(k, 1) - 1
+	if !a.indexed {
+		return s.column.value(s.column.unrank(nth(a.list, int(k))))
+	}
+	return s.column.value(s.column.unrank(a.order.at(int64(k))))
+}
+
+func tallyCommonest(a *tally, s *slot, masks, values []uint64, sign int64) {
+	for i, m := range masks {
+		if !s.in(m) {
+			continue
+		}
+		v := values[i]
+		if a.coarse {
+			v = s.agg.coarse(s, v)
+		}
+		a.n += sign
+		switch {
+		case !a.indexed:
+			a.most.n = max(a.most.n, int(a.keys.add(v, 1).n))
+		case sign > 0:
+			n := a.keys.add(v, 1).n
+			a.most.rise(n-1, n)
+		default:
+			a.most.fall(a.keys.remove(v))
+		}
+	}
+}
+
+func totalShare(a *tally, _ *slot, _ *reading) float64 { return float64(a.most.n) / float64(a.n) }
+
+// compare readies a tally that is not indexed for the values of a reading's event.
+func (a *tally) compare(s *slot, r *reading) {
+	a.own = r.own
+	if s.agg.keeps == orderedValues {
+		a.from, a.to = s.similar(r.own[0])
+	}
+}
+
+// tallyMatches counts, or keeps, the values that the event's own is compared with.
+func tallyMatches(a *tally, s *slot, masks, values []uint64, sign int64) {
+	for i, m := range masks {
+		if !s.in(m) {
+			continue
+		}
+		v := values[i]
+		if a.coarse {
+			v = s.agg.coarse(s, v)
+		}
+		a.n += sign
+		switch {
+		case !a.indexed:
+			if a.matches(s, v) {
+				a.hits++
+			}
+		case s.agg.keeps == orderedValues && sign > 0:
+			a.order.add(s.column.rank(v), 1)
+		case s.agg.keeps == orderedValues:
+			a.order.remove(s.column.rank(v))
+		case sign > 0:
+			a.keys.add(v, 1)
+		default:
+			a.keys.remove(v)
+		}
+	}
+}
+
+func (a *tally) matches(s *slot, v uint64) bool {
+	switch s.agg.keeps {
+	case orderedValues:
+		k := s.column.rank(v)
+		return a.from <= k && k <= a.to
+	case countedValues:
+		return s.nearby(v, a.own[0])
+	}
+	return v == a.own[0]
+}
+
+func totalSeen(a *tally, _ *slot, r *reading) float64 {
+	if a.hits > 0 || a.folded.has(r.own[0]) || a.indexed && a.keys.of(r.own[0]) > 0 {
+		return 1
+	}
+	return 0
+}
+
+func totalSimilar(a *tally, s *slot, r *reading) float64 {
+	if !a.indexed {
+		return float64(a.hits)
+	}
+	from, to := s.similar(r.own[0])
+	return float64(a.order.below(to+1) - a.order.below(from))
+}
+
+func totalNearby(a *tally, s *slot, r *reading) float64 {
+	if !a.indexed {
+		return float64(a.hits)
+	}
+	n := int64(0)
+	for _, c := range a.keys.slots {
+		if c.n > 0 && s.nearby(c.key, r.own[0]) {
+			n += int64(c.n)
+		}
+	}
+	return float64(n)
+}
+
+// similar gives the ranks of the smallest and the largest value that differ from
+// own by no more than the tolerance: of money in whole minor units.
+func (s *slot) similar(own uint64) (from, to uint64) {
+	c := s.column
+	if c.kind == moneyColumn {
+		v := int64(own)
+		hi, lo := bits.Mul64(uint64(max(v, -v)), s.within)
+		units, _ := bits.Div64(hi, lo, nano) // within is at most 1, so it fits
+		most := int64(units)
+		return c.rank(uint64(v - most)), c.rank(uint64(v + most))
+	}
+	v := math.Float64frombits(own)
+	most := float64(math.Abs(v) * (float64(s.within) / nano))
+	return c.rank(math.Float64bits(v - most + 0)), c.rank(math.Float64bits(v + most + 0))
+}
+
+func (s *slot) nearby(v, own uint64) bool {
+	return v == own || kilometres(v, own) <= float64(s.within)/nano
+}
