@@ -245,7 +245,10 @@ func (l *loader) pseudonymous(list diag.List) {
 		switch d.Code {
 		case codePersonal:
 			if strings.Contains(d.Message, "identifies") {
-				d.Help = "it may stand alone as an entity's key or as the `of` of distinct, share or seen; in a normal form as " + normalised()
+				d.Help = "it may stand alone as an entity's key or as the `of` of distinct, share or seen"
+				if forms := normalised(d.Message); forms != "" {
+					d.Help += "; in a normal form as " + forms
+				}
 			}
 		case codeUnknown:
 			for name := range l.set.index {
@@ -267,10 +270,12 @@ const (
 	codeKind     = "E015"
 )
 
-func normalised() string {
+// normalised gives the normal forms of the field that a mistake is about.
+func normalised(message string) string {
 	var forms []string
 	for i := range risk.Keys {
-		if f := risk.Keys[i].Form; strings.Contains(f, "(") {
+		f := risk.Keys[i].Form
+		if _, field, ok := strings.Cut(f, "("); ok && strings.Contains(message, "`"+strings.TrimSuffix(field, ")")+"`") {
 			forms = append(forms, f)
 		}
 	}

@@ -12,8 +12,9 @@ import (
 )
 
 // EntryVersion is the version of the journal entry that AppendEntry writes. Its
-// layout is a table in docs/format.md.
-const EntryVersion = 1
+// layout is a table in docs/format.md. Entries of version 1 are read too: they have
+// fewer facts and forms of identifiers, and nothing else is different.
+const EntryVersion = 2
 
 // The kinds of entries, as stored: append only.
 const (
@@ -146,11 +147,11 @@ func DecodeEntry(b []byte, e *Entry) error {
 	if len(b) < 2 {
 		return fmt.Errorf("%w: %d bytes", ErrEntry, len(b))
 	}
-	if b[0] != EntryVersion {
-		if b[0] > EntryVersion {
-			return fmt.Errorf("%w: version %d, this one reads %d", ErrEntryVersion, b[0], EntryVersion)
-		}
-		return fmt.Errorf("%w: version %d", ErrEntry, b[0])
+	if b[0] > EntryVersion {
+		return fmt.Errorf("%w: version %d, this one reads %d", ErrEntryVersion, b[0], EntryVersion)
+	}
+	if b[0] == 0 {
+		return fmt.Errorf("%w: version 0", ErrEntry)
 	}
 	body := b[2:]
 	switch b[1] {
@@ -200,9 +201,9 @@ func DecodeEntry(b []byte, e *Entry) error {
 
 // EraseEntry gives the entry without its personal part, every other byte as it
 // was; other entries, and erased ones, come back unchanged. It gives nil for
-// bytes that are no entry of this version. b is not changed.
+// bytes that are no entry. b is not changed.
 func EraseEntry(b []byte) []byte {
-	if len(b) < 2 || b[0] != EntryVersion || b[1] == 0 || b[1] > kindCutover {
+	if len(b) < 2 || b[0] == 0 || b[0] > EntryVersion || b[1] == 0 || b[1] > kindCutover {
 		return nil
 	}
 	if b[1] != kindEvent && b[1] != kindAgain {

@@ -3,6 +3,7 @@ package risk
 import (
 	"bytes"
 	"errors"
+	"os"
 	"reflect"
 	"testing"
 
@@ -114,7 +115,7 @@ func TestEntriesOfBefore(t *testing.T) {
 	if err := DecodeEntry([]byte(old), &e); err != nil || e.Refused.Sealed != nil || !e.Refused.Source.InOrder() {
 		t.Errorf("DecodeEntry = %+v, %v", e.Refused, err)
 	}
-	if again := AppendEntry(nil, &e, testSalt); string(again) != old {
+	if again := AppendEntry(nil, &e, testSalt); string(again[1:]) != old[1:] {
 		t.Errorf("written again: %s", again)
 	}
 	rec, err := decode(t, Decoder{}, string(sample(t)))
@@ -146,7 +147,7 @@ func TestEntriesThatAreNone(t *testing.T) {
 	f("", ErrEntry)
 	f("\x01", ErrEntry)
 	f("\x00\x01", ErrEntry)
-	f("\x02\x01", ErrEntryVersion)
+	f("\x03\x01", ErrEntryVersion)
 	f("\x01\x00", ErrEntryKind)
 	f("\x01\x06{}", ErrEntry)
 	f("\x01\x07{}", ErrEntry)
@@ -231,4 +232,39 @@ func BenchmarkEntry(b *testing.B) {
 			}
 		}
 	})
+}
+
+// An entry that version 1 wrote is read with all that it has, and the facts and
+// pseudonyms of later versions are absent.
+func TestEntryOfVersion1(t *testing.T) {
+	old, err := os.ReadFile("testdata/entry_v1.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e Entry
+	if err := DecodeEntry(old, &e); err != nil {
+		t.Fatal(err)
+	}
+	num := func(v float64) Number { return Number{v, true} }
+	want := Facts{Base: Money{32321, "USD"}, IPCountry: "GB", IPRegion: "ENG", IPCity: "London", IPLat: num(51.5142), IPLon: num(-0.0931), IPASN: num(20712),
+		IPVPN: Yes, IPHosting: No, IssuerCountry: "US", UTCOffset: num(-300), Version: "city-20250915-abcdef tz-2025b"}
+	if e.Event.Facts != want {
+		t.Errorf("facts %+v\nwant  %+v", e.Event.Facts, want)
+	}
+	fresh, err := decode(t, Decoder{Secrets: testSecrets}, string(sample(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(e.Event.Event, fresh.Event) || e.Event.Content != fresh.Content {
+		t.Errorf("event %+v\nwant  %+v", e.Event.Event, fresh.Event)
+	}
+	for i, id := range e.Event.IDs {
+		if i < 27 && id != fresh.IDs[i] || i >= 27 && !id.IsZero() {
+			t.Errorf("pseudonym %d is %x, decoded anew %x", i, id, fresh.IDs[i])
+		}
+	}
+	erased := EraseEntry(old)
+	if erased == nil || DecodeEntry(erased, &e) != nil || !e.Event.Erased || e.Event.Facts != want {
+		t.Errorf("erased: %+v", e.Event)
+	}
 }

@@ -72,9 +72,17 @@ type Owner struct {
 // BIN and Last4.
 type Card struct{ Token, BIN, Last4, Brand, Funding, Country, Expiry string }
 
-type Device struct{ ID, IP, UserAgent, Language, Timezone, SessionID string }
+type Device struct {
+	ID, IP, UserAgent, Language, Timezone, SessionID string
 
-type Address struct{ Name, Line1, Line2, City, Region, PostalCode, Country, Phone string }
+	Lat, Lon Number // degrees, to about a kilometre
+}
+
+type Address struct {
+	Name, Line1, Line2, City, Region, PostalCode, Country, Phone string
+
+	Lat, Lon Number // degrees, to about a kilometre
+}
 
 type Merchant struct {
 	ID, Name, MCC, Country string
@@ -84,7 +92,9 @@ type Merchant struct {
 // Party is one side of a transfer.
 type Party struct {
 	ID, Type, Name, Country, Account, Bank, BIC, Wallet string
-	BirthDate                                           Time
+	Email, Phone                                        string
+	Line1, Line2, City, Region, PostalCode              string
+	BirthDate, Created                                  Time
 }
 
 type Vessel struct{ Name, IMO string }

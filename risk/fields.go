@@ -105,6 +105,8 @@ func fields() []Field {
 		text("device.language", Text, Plain, func(e *Event) *string { return &e.Device.Language }),
 		text("device.timezone", Text, Plain, func(e *Event) *string { return &e.Device.Timezone }),
 		text("device.session_id", Text, Identifier, func(e *Event) *string { return &e.Device.SessionID }),
+		number("device.lat", func(e *Event) *Number { return &e.Device.Lat }),
+		number("device.lon", func(e *Event) *Number { return &e.Device.Lon }),
 	}
 	address := func(group string, at func(*Event) *Address) {
 		all = append(all,
@@ -116,6 +118,8 @@ func fields() []Field {
 			text(group+".postal_code", Text, Personal, func(e *Event) *string { return &at(e).PostalCode }),
 			text(group+".country", Country, Plain, func(e *Event) *string { return &at(e).Country }),
 			text(group+".phone", Text, Identifier, func(e *Event) *string { return &at(e).Phone }),
+			number(group+".lat", func(e *Event) *Number { return &at(e).Lat }),
+			number(group+".lon", func(e *Event) *Number { return &at(e).Lon }),
 		)
 	}
 	address("billing", func(e *Event) *Address { return &e.Billing })
@@ -138,6 +142,14 @@ func fields() []Field {
 			text(group+".bank", Free, Plain, func(e *Event) *string { return &at(e).Bank }),
 			text(group+".bic", Text, Plain, func(e *Event) *string { return &at(e).BIC }),
 			text(group+".wallet", Text, Identifier, func(e *Event) *string { return &at(e).Wallet }),
+			instant(group+".created", Plain, func(e *Event) *Time { return &at(e).Created }),
+			text(group+".email", Free, Identifier, func(e *Event) *string { return &at(e).Email }),
+			text(group+".phone", Text, Identifier, func(e *Event) *string { return &at(e).Phone }),
+			text(group+".line1", Free, Personal, func(e *Event) *string { return &at(e).Line1 }),
+			text(group+".line2", Free, Personal, func(e *Event) *string { return &at(e).Line2 }),
+			text(group+".city", Free, Personal, func(e *Event) *string { return &at(e).City }),
+			text(group+".region", Text, Plain, func(e *Event) *string { return &at(e).Region }),
+			text(group+".postal_code", Text, Personal, func(e *Event) *string { return &at(e).PostalCode }),
 		)
 	}
 	party("sender", func(e *Event) *Party { return &e.Sender })

@@ -2,6 +2,7 @@ package risk
 
 import (
 	"pgregory.net/rapid"
+	"strings"
 )
 
 // genEvent draws events with any of their fields, as Decode may give them.
@@ -29,6 +30,9 @@ func genEvent(t *rapid.T) Event {
 			*f.Text(&e) = text.Draw(t, f.Path)
 		case Decimal:
 			*f.Number(&e) = num(f.Path)
+			if strings.HasSuffix(f.Path, ".lat") || strings.HasSuffix(f.Path, ".lon") { // kept to two decimals
+				f.Number(&e).Value = float64(rapid.IntRange(-9000, 9000).Draw(t, f.Path)) / 100
+			}
 		case Bool:
 			*f.Flag(&e) = rapid.SampledFrom([]Flag{No, Yes}).Draw(t, f.Path)
 		case Instant:

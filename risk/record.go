@@ -63,19 +63,28 @@ func (s Source) InOrder() bool { return s.Topic != "" && !s.Again }
 type Digest [sha256.Size]byte
 
 // Facts are what enrich looked up for one event, kept in the journal with the
-// versions of the tables they came from, so that a replay needs no table.
+// versions of the tables they came from, so that a replay needs no table. All but
+// Base, UTCOffset and Version are described by FactFields.
 type Facts struct {
-	Base          Money // the amount in the base currency; absent without a rate
-	IPCountry     string
-	IPRegion      string
-	IPCity        string
-	IPLat, IPLon  Number // degrees
-	IPASN         Number
-	IPVPN         Flag
-	IPHosting     Flag
-	IssuerCountry string // of the card's BIN, else as sent in card.country
-	UTCOffset     Number // minutes east of UTC at the payer's place and time
-	Version       string // names every table that was consulted
+	Base Money // the amount in the base currency; absent without a rate
+
+	IPCountry, IPRegion, IPCity, IPTimezone, IPASNOrg                 string
+	IPLat, IPLon                                                      Number // degrees
+	IPASN                                                             Number
+	IPAnonymous, IPVPN, IPHosting, IPProxy, IPResidentialProxy, IPTor Flag
+
+	IssuerCountry                                 string // of the card's BIN, else as sent in card.country
+	BINCountry, BINBrand, BINFunding, BINIssuer   string
+	UABrowser, UAOS, UADevice                     string
+	UABrowserVersion                              Number // the first part
+	UABot, UAHeadless                             Flag
+	EmailClass                                    string
+	FXDeviation                                   Number // settled rate / reference rate - 1
+	MatchTimezone, MatchLanguage, MatchIPCurrency Flag   // with the country of the address
+	MatchPayerCurrency, MatchPayeeCurrency        Flag
+
+	UTCOffset Number // minutes east of UTC at the payer's place and time
+	Version   string // names every table that was consulted
 }
 
 // Warning is an optional field that could not be used, or a field nobody knows.

@@ -2,6 +2,7 @@ package risk
 
 import (
 	"bytes"
+	"math"
 	"net/netip"
 	"strings"
 )
@@ -99,6 +100,10 @@ func eventMember(f Field, key string) member[Event] {
 			}
 			return ""
 		}
+	case "device.lat", "billing.lat", "shipping.lat":
+		m.read = readDegrees(f.Number, 90, "not a latitude: -90 to 90 degrees")
+	case "device.lon", "billing.lon", "shipping.lon":
+		m.read = readDegrees(f.Number, 180, "not a longitude: -180 to 180 degrees")
 	case "label.kind":
 		m.check = func(b []byte) string {
 			switch string(b) {
@@ -109,6 +114,21 @@ func eventMember(f Field, key string) member[Event] {
 		}
 	}
 	return m
+}
+
+// readDegrees keeps two decimals of a coordinate, about a kilometre: enough for
+// distances and speeds, and nobody's door.
+func readDegrees(at func(*Event) *Number, most float64, fault string) func(*scanner, *Event) {
+	return func(s *scanner, e *Event) {
+		n := s.numberOf()
+		switch {
+		case !n.Set:
+		case math.Abs(n.Value) > most:
+			s.warn(CodeInputInvalid, fault)
+		default:
+			*at(e) = Number{Value: math.Round(n.Value*100)/100 + 0, Set: true} // no -0
+		}
+	}
 }
 
 // checkName refuses characters that a name must not hold: whoever reads it in a

@@ -69,11 +69,11 @@ func (s *Secrets) fill(e *Event, ids *IDs, buf []byte, seen *sighting) []byte {
 	for i := range Keys {
 		k := &Keys[i]
 		switch {
-		case seen.members[k.group]&k.member == 0:
+		case seen.members[k.group]&k.members == 0:
 		case k.derive == nil:
 			ids[i] = s.ID(*k.field(e))
 		default:
-			if buf = k.derive(buf[:0], *k.field(e)); len(buf) > 0 {
+			if buf = k.derive(buf[:0], e); len(buf) > 0 {
 				ids[i] = sipHash(s.id0, s.id1, buf)
 			}
 		}

@@ -117,6 +117,12 @@ func (x *example) set(name, value diag.Text) {
 			return
 		}
 	}
+	for i := range risk.FactFields {
+		if risk.FactFields[i].Path == name.Value {
+			x.fact(&risk.FactFields[i], value)
+			return
+		}
+	}
 	x.l.fault(codeExample, name.Span, x.l.nearest(name.Value, x.names(), "name what the rule reads: fields, features, amount.base"), "an example cannot set `%s`", name.Value)
 }
 
@@ -134,6 +140,9 @@ func (x *example) names() (all []string) {
 		all = append(all, name)
 	}
 	for _, f := range risk.Fields {
+		all = append(all, f.Path)
+	}
+	for _, f := range risk.FactFields {
 		all = append(all, f.Path)
 	}
 	return all
@@ -197,6 +206,20 @@ func (x *example) field(f *risk.Field, value diag.Text) {
 		x.flag(value, f.Flag(ev))
 	default:
 		x.instant(value, f.Time(ev))
+	}
+}
+
+func (x *example) fact(f *risk.FactField, value diag.Text) {
+	facts := &x.rec.Facts
+	switch f.Kind {
+	case risk.Country:
+		x.country(value, f.Text(facts))
+	case risk.Decimal:
+		x.optional(value, f.Number(facts))
+	case risk.Bool:
+		x.flag(value, f.Flag(facts))
+	default:
+		*f.Text(facts) = value.Value
 	}
 }
 
@@ -281,18 +304,14 @@ var derived = map[string]func(x *example, v diag.Text){
 	"settlement.amount":   func(x *example, v diag.Text) { x.money(v, &x.rec.Event.Settlement.Amount) },
 	"settlement.currency": func(x *example, v diag.Text) { x.currency(v, &x.rec.Event.Settlement.Amount) },
 
-	"ip.country":          func(x *example, v diag.Text) { x.country(v, &x.rec.Facts.IPCountry) },
-	"ip.region":           func(x *example, v diag.Text) { x.rec.Facts.IPRegion = v.Value },
-	"ip.city":             func(x *example, v diag.Text) { x.rec.Facts.IPCity = v.Value },
-	"ip.lat":              func(x *example, v diag.Text) { x.optional(v, &x.rec.Facts.IPLat) },
-	"ip.lon":              func(x *example, v diag.Text) { x.optional(v, &x.rec.Facts.IPLon) },
-	"ip.asn":              func(x *example, v diag.Text) { x.optional(v, &x.rec.Facts.IPASN) },
-	"ip.is_vpn":           func(x *example, v diag.Text) { x.flag(v, &x.rec.Facts.IPVPN) },
-	"ip.is_hosting":       func(x *example, v diag.Text) { x.flag(v, &x.rec.Facts.IPHosting) },
-	"card.issuer_country": func(x *example, v diag.Text) { x.country(v, &x.rec.Facts.IssuerCountry) },
-
 	"customer.age_days": func(x *example, v diag.Text) { x.age(v, &x.rec.Event.Customer.Created) },
 	"merchant.age_days": func(x *example, v diag.Text) { x.age(v, &x.rec.Event.Merchant.Created) },
+	"sender.age_days":   func(x *example, v diag.Text) { x.age(v, &x.rec.Event.Sender.Created) },
+	"receiver.age_days": func(x *example, v diag.Text) { x.age(v, &x.rec.Event.Receiver.Created) },
+
+	"customer.age_years": func(x *example, v diag.Text) { x.years(v, &x.rec.Event.Customer.BirthDate) },
+	"sender.age_years":   func(x *example, v diag.Text) { x.years(v, &x.rec.Event.Sender.BirthDate) },
+	"receiver.age_years": func(x *example, v diag.Text) { x.years(v, &x.rec.Event.Receiver.BirthDate) },
 
 	"time.hour": func(x *example, v diag.Text) {
 		if n, ok := x.whole(v, 0, 23); ok {
@@ -341,6 +360,12 @@ var derived = map[string]func(x *example, v diag.Text){
 }
 
 // age sets an instant that lies so many days before the event.
+func (x *example) years(value diag.Text, to *risk.Time) {
+	if n, ok := x.whole(value, 0, 150); ok {
+		*to = risk.At(x.scope.At.Time().AddDate(-int(n), 0, 0))
+	}
+}
+
 func (x *example) age(value diag.Text, to *risk.Time) {
 	var n float64
 	if x.number(value, &n) {

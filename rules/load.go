@@ -217,7 +217,7 @@ func (l *loader) lists() {
 		if path.Ext(name) != ".yaml" {
 			continue
 		}
-		list, diags := lists.Load(name, l.files[name], l.files, expression.NormalName)
+		list, diags := lists.Load(name, l.files[name], l.files)
 		l.diags = append(l.diags, diags...)
 		sources = append(sources, list.Sources()...)
 		if list.Name() == "" {

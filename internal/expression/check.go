@@ -59,6 +59,7 @@ type node struct {
 	name   *name
 	list   List
 	regexp *regexp.Regexp
+	key    func(*risk.Event) string // of a call whose field has a normal form of its own
 
 	first, last int // tokens
 

@@ -1,10 +1,13 @@
 package expression
 
 import (
+	"cmp"
 	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sluice-risk/sluice/risk"
 )
 
 // compile builds the closure of a node and of everything below it. Each node
@@ -241,7 +244,47 @@ func textOf(n *node) textFn {
 	}
 	// A text without the form that a function gives, such as an address that is
 	// none, has no value: missing(email(customer.email)).
-	arg, of, fault := n.kids[0].words, functions[n.sign].text, &Fault{Missing: n.source}
+	fault := &Fault{Missing: n.source}
+	if n.sign == "asn" {
+		number := n.kids[0].number
+		return func(s *Scope) string {
+			if x := number(s); x == x {
+				return "AS" + strconv.FormatFloat(x, 'f', 0, 64)
+			}
+			return ""
+		}
+	}
+	arg, of := n.kids[0].words, functions[n.sign].text
+	switch {
+	case n.key != nil:
+		key := n.key
+		return func(s *Scope) string {
+			t := arg(s)
+			if t == "" {
+				return ""
+			}
+			if t = key(&s.Record.Event); t == "" {
+				s.fault = fault
+			}
+			return t
+		}
+	case len(n.kids) == 2: // phone
+		country := n.kids[1].words
+		return func(s *Scope) string {
+			t := arg(s)
+			if t == "" {
+				return ""
+			}
+			region := country(s)
+			if region == "" {
+				return ""
+			}
+			if t = risk.Phone(t, region); t == "" {
+				s.fault = fault
+			}
+			return t
+		}
+	}
 	return func(s *Scope) string {
 		t := arg(s)
 		if t == "" {
@@ -465,11 +508,39 @@ func inListOf(n *node) truthFn {
 		}
 	}
 	f := n.kids[0].words
+	normal := lookedUp[list.Type()]
+	if n.kids[0].op == opName {
+		if key := keyOf(list.Type(), n.kids[0].name.Name); key != nil {
+			normal = nil
+			f = func(s *Scope) string {
+				if t := n.kids[0].words(s); t == "" {
+					return ""
+				}
+				return cmp.Or(key(&s.Record.Event), " ") // no number is on no list
+			}
+		}
+	}
 	return func(s *Scope) Tri {
 		t := f(s)
 		if t == "" {
 			return Missing
 		}
-		return tri(list.Contains(t, s.At))
+		if normal != nil {
+			t = normal(t)
+		}
+		return tri(t != "" && list.Contains(t, s.At))
 	}
+}
+
+// lookedUp brings a value to the form in which lists of a type hold their items.
+var lookedUp = map[string]func(string) string{
+	"email": risk.Email,
+	"email_domain": func(s string) string {
+		if strings.Contains(s, "@") {
+			return risk.Domain(s)
+		}
+		return strings.TrimSuffix(strings.ToLower(s), ".")
+	},
+	"phone": func(s string) string { return risk.Phone(s, "") },
+	"name":  risk.Name,
 }

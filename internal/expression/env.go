@@ -28,8 +28,8 @@ type Var struct {
 // List is what `x in list.name` looks into.
 type List interface {
 	Type() string // id country ip cidr email email_domain card device phone name number
-	// Contains looks a value up as of an instant. The list brings the value to the
-	// normal form of its type; a number comes in its shortest decimal form.
+	// Contains looks a value up as of an instant: an address, domain, phone or name
+	// in its normal form, a number in its shortest decimal form.
 	Contains(value string, at risk.Time) bool
 }
 

@@ -37,17 +37,19 @@ func init() {
 		"max":           {usage: "max(a, b)", takes: number, gives: Number},
 		"abs":           {usage: "abs(x)", takes: number, gives: Number, number: abs},
 		"round":         {usage: "round(x)", takes: number, gives: Number, number: round},
-		"km":            {usage: "km(lat1, lon1, lat2, lon2)", takes: []Kind{Number, Number, Number, Number}, gives: Number, place: km},
+		"km":            {usage: "km(ip, billing), or km(lat1, lon1, lat2, lon2)", takes: []Kind{Number, Number, Number, Number}, gives: Number, place: km},
 		"hours_since":   {usage: "hours_since(time)", takes: []Kind{Time}, gives: Number, since: float64(hour)},
 		"days_since":    {usage: "days_since(time)", takes: []Kind{Time}, gives: Number, since: float64(day)},
 		"lower":         {usage: "lower(text)", takes: text, gives: Text, text: strings.ToLower},
 		"upper":         {usage: "upper(text)", takes: text, gives: Text, text: strings.ToUpper},
+		"asn":           {usage: "asn(device.ip)", gives: Text},
+		"network48":     {usage: "network48(ip)", takes: text, gives: Text, sort: "network", text: risk.Network48},
 		"network":       {usage: "network(ip)", takes: text, gives: Text, sort: "network", text: risk.Network},
 		"email":         {usage: "email(text)", takes: text, gives: Text, sort: "email", text: risk.Email},
 		"domain":        {usage: "domain(email)", takes: text, gives: Text, sort: "domain", text: risk.Domain},
-		"phone":         {usage: "phone(text)", takes: text, gives: Text, sort: "phone", text: risk.Phone},
-		"name":          {usage: "name(text)", takes: text, gives: Text, sort: "name", text: NormalName},
-		"address":       {usage: "address(text)", takes: text, gives: Text, text: NormalAddress},
+		"phone":         {usage: "phone(text), or phone(text, country)", takes: text, gives: Text, sort: "phone", text: func(s string) string { return risk.Phone(s, "") }},
+		"name":          {usage: "name(text)", takes: text, gives: Text, sort: "name", text: risk.Name},
+		"address":       {usage: "address(text), or address(billing)", takes: text, gives: Text, text: risk.PostalAddress},
 		"text_distance": {usage: "text_distance(a, b)", takes: []Kind{Text, Text}, gives: Number, measure: textDistance},
 	}
 }
@@ -72,9 +74,18 @@ func (c *checker) call(called string, args []ast.Node, at int) *node {
 			return n
 		}
 	}
+	if n, done := c.ofGroup(called, args, at, end); done {
+		return n
+	}
 	kids, ok := c.all(args)
 	if called == "min" || called == "max" {
 		return c.extreme(called, kids, ok, at, end)
+	}
+	if called == "phone" && len(kids) == 2 {
+		if ok = c.takes(kids[0], Text, called) && ok; !c.takes(kids[1], Text, called) || !ok {
+			return nil
+		}
+		return c.make(node{op: opCall, kind: Text, sign: called, sort: f.sort, kids: kids}, at, end)
 	}
 	if len(kids) != len(f.takes) {
 		c.span(codeArguments, at, end, fmt.Sprintf("`%s` takes %s, not %d", called, arguments(len(f.takes)), len(kids)), "", "write "+f.usage)
@@ -93,7 +104,91 @@ func (c *checker) call(called string, args []ast.Node, at int) *node {
 	if called == "lower" || called == "upper" {
 		n.sort = kids[0].sort
 	}
+	if kids[0].op == opName {
+		n.key = keyOf(called, kids[0].name.Name)
+	}
 	return c.make(n, at, end)
+}
+
+// keyOf gives the normal form of a field where more than its own text decides it:
+// of a phone also the country of whoever it belongs to. nil for all others.
+func keyOf(function, path string) func(*risk.Event) string {
+	if function != "phone" && function != "address" {
+		return nil
+	}
+	if i := risk.KeyIndex(function + "(" + path + ")"); i >= 0 {
+		return risk.Keys[i].Value
+	}
+	return nil
+}
+
+// ofGroup handles the calls whose arguments are groups of names: km(ip, billing),
+// address(shipping); and asn(device.ip), which reads what was looked up for it.
+func (c *checker) ofGroup(called string, args []ast.Node, at, end int) (n *node, done bool) {
+	group := func(i int) (string, int) {
+		if id, ok := args[i].(*ast.IdentifierNode); ok && c.env.name(id.Value) == nil {
+			return id.Value, c.tokenAt(id.Location().From)
+		}
+		return "", 0
+	}
+	switch {
+	case called == "asn":
+		if m, ok := args0[*ast.MemberNode](args); ok {
+			if path, first, ok := c.member(m); ok && path == "device.ip" {
+				kid := c.path("ip.asn", first, c.tokenAt(m.Location().From))
+				return c.make(node{op: opCall, kind: Text, sign: called, kids: []*node{kid}}, at, end), true
+			}
+		}
+		c.span(codeArguments, at, end, "`asn` takes device.ip", "", "write asn(device.ip)")
+		return nil, true
+	case called == "address" && len(args) == 1:
+		name, first := group(0)
+		key := keyOf(called, name)
+		if key == nil {
+			return nil, false
+		}
+		kid := c.path(name+".line1", first, first)
+		if kid == nil {
+			return nil, true
+		}
+		return c.make(node{op: opCall, kind: Text, sign: called, kids: []*node{kid}, key: key}, at, end), true
+	case called == "km" && len(args) == 2:
+		out := node{op: opCall, kind: Number, sign: called}
+		for i := range args {
+			name, first := group(i)
+			if name == "" || c.env.name(name+".lat") == nil || c.env.name(name+".lon") == nil {
+				c.span(codeArguments, at, end, "`km` takes two places, or four coordinates", "", "places are "+strings.Join(c.places(), ", "))
+				return nil, true
+			}
+			for _, coordinate := range []string{".lat", ".lon"} {
+				if kid := c.path(name+coordinate, first, first); kid != nil {
+					out.kids = append(out.kids, kid)
+				}
+			}
+		}
+		if len(out.kids) < 4 {
+			return nil, true
+		}
+		return c.make(out, at, end), true
+	}
+	return nil, false
+}
+
+func args0[T ast.Node](args []ast.Node) (n T, ok bool) {
+	if len(args) == 1 {
+		n, ok = args[0].(T)
+	}
+	return n, ok
+}
+
+// places are the groups that have coordinates.
+func (c *checker) places() (all []string) {
+	for _, name := range c.env.Names() {
+		if group, ok := strings.CutSuffix(name, ".lat"); ok && c.env.name(group+".lon") != nil {
+			all = append(all, group)
+		}
+	}
+	return all
 }
 
 // ofName handles has(name) and len(array), whose argument is not read as a value.

@@ -35,18 +35,17 @@ func NewEnv(baseCurrency string, custom map[string]Kind) *Env {
 	e.text("amount.currency", func(s *Scope) string { return s.Record.Event.Amount.Currency })
 	e.text("settlement.currency", func(s *Scope) string { return s.Record.Event.Settlement.Amount.Currency })
 
-	e.text("ip.country", func(s *Scope) string { return s.Record.Facts.IPCountry }).sort = "country"
-	e.text("ip.region", func(s *Scope) string { return s.Record.Facts.IPRegion })
-	e.text("ip.city", func(s *Scope) string { return s.Record.Facts.IPCity })
-	e.optional("ip.lat", func(s *Scope) risk.Number { return s.Record.Facts.IPLat })
-	e.optional("ip.lon", func(s *Scope) risk.Number { return s.Record.Facts.IPLon })
-	e.optional("ip.asn", func(s *Scope) risk.Number { return s.Record.Facts.IPASN })
-	e.flag("ip.is_vpn", func(s *Scope) risk.Flag { return s.Record.Facts.IPVPN })
-	e.flag("ip.is_hosting", func(s *Scope) risk.Flag { return s.Record.Facts.IPHosting })
-	e.text("card.issuer_country", func(s *Scope) string { return s.Record.Facts.IssuerCountry }).sort = "country"
+	for _, f := range risk.FactFields {
+		e.fact(f)
+	}
 
 	e.number("customer.age_days", func(s *Scope) float64 { return age(s.At, s.Record.Event.Customer.Created) })
 	e.number("merchant.age_days", func(s *Scope) float64 { return age(s.At, s.Record.Event.Merchant.Created) })
+	e.number("sender.age_days", func(s *Scope) float64 { return age(s.At, s.Record.Event.Sender.Created) })
+	e.number("receiver.age_days", func(s *Scope) float64 { return age(s.At, s.Record.Event.Receiver.Created) })
+	e.personal("customer.age_years", func(s *Scope) float64 { return years(s.At, s.Record.Event.Customer.BirthDate) })
+	e.personal("sender.age_years", func(s *Scope) float64 { return years(s.At, s.Record.Event.Sender.BirthDate) })
+	e.personal("receiver.age_years", func(s *Scope) float64 { return years(s.At, s.Record.Event.Receiver.BirthDate) })
 
 	e.number("time.hour", func(s *Scope) float64 { return hourOf(s.At, 0) })
 	e.number("time.weekday", func(s *Scope) float64 { return weekdayOf(s.At, 0) })
@@ -89,12 +88,24 @@ func (e *Env) text(path string, f func(*Scope) string) *name {
 	return e.add(&name{Var: Var{Name: path, Kind: Text, Text: f}})
 }
 
-func (e *Env) optional(path string, f func(*Scope) risk.Number) {
-	e.number(path, func(s *Scope) float64 { return valueOf(f(s)) })
+// personal is for numbers that are erased with the person.
+func (e *Env) personal(path string, f func(*Scope) float64) {
+	e.add(&name{Var: Var{Name: path, Kind: Number, Class: risk.Personal, Number: f}})
 }
 
-func (e *Env) flag(path string, f func(*Scope) risk.Flag) {
-	e.add(&name{Var: Var{Name: path, Kind: Bool, Bool: func(s *Scope) Tri { return truthOf(f(s)) }}})
+func (e *Env) fact(f risk.FactField) {
+	switch f.Kind {
+	case risk.Decimal:
+		e.number(f.Path, func(s *Scope) float64 { return valueOf(*f.Number(&s.Record.Facts)) })
+	case risk.Bool:
+		e.add(&name{Var: Var{Name: f.Path, Kind: Bool, Bool: func(s *Scope) Tri { return truthOf(*f.Flag(&s.Record.Facts)) }}})
+	default:
+		n := &name{Var: Var{Name: f.Path, Kind: Text, Text: func(s *Scope) string { return *f.Text(&s.Record.Facts) }}}
+		if f.Kind == risk.Country {
+			n.sort = "country"
+		}
+		e.add(n)
+	}
 }
 
 func (e *Env) money(path, currency string, f func(*Scope) risk.Money) {
@@ -229,6 +240,20 @@ func truthOf(f risk.Flag) Tri {
 		return False
 	}
 	return Missing
+}
+
+// years is an age as people count it: it grows on the birthday, and of somebody born
+// on a leap day on 1 March.
+func years(at, born risk.Time) float64 {
+	if born == 0 {
+		return math.NaN()
+	}
+	now, then := at.Time(), born.Time()
+	n := now.Year() - then.Year()
+	if now.Month() < then.Month() || now.Month() == then.Month() && now.Day() < then.Day() {
+		n--
+	}
+	return float64(n)
 }
 
 // age is in whole days.

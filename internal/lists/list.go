@@ -62,8 +62,8 @@ func (l *List) ReviewBy() risk.Time { return l.reviewBy }
 
 // Contains reports whether value is on the list for an event of the given time.
 // The value is in the normal form of the list's type, which is what expressions
-// look up: risk.Email, risk.Phone, a lower-case domain, an upper-case country, a
-// name as Load's normalName gives it; others as they are. A network is on a list
+// look up: risk.Email, risk.Phone, risk.Name, a lower-case domain, an upper-case
+// country; others as they are. A network is on a list
 // of networks when one of them covers it. A value that is none of the type is not
 // on the list.
 func (l *List) Contains(value string, at risk.Time) bool {

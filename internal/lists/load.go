@@ -65,8 +65,6 @@ type loader struct {
 	diags diag.List
 	first map[string]diag.Span // where an item's normal form first stood
 	wide  []network            // of ip and cidr lists, until all are known
-
-	normalName func(string) string
 }
 
 type network struct {
@@ -75,12 +73,11 @@ type network struct {
 }
 
 // Load compiles the list in file, whose bytes are src; a CSV file that it names
-// is taken from files. normalName brings the items of a list of names to the form
-// in which names are looked up, "" for what is no name. With any diagnostic the list is a stand-in of that name
-// and type, so that what reads it can still be checked; it must not be used.
-func Load(file string, src []byte, files diag.Files, normalName func(string) string) (*List, diag.List) {
+// is taken from files. With any diagnostic the list is a stand-in of that name and
+// type, so that what reads it can still be checked; it must not be used.
+func Load(file string, src []byte, files diag.Files) (*List, diag.List) {
 	var s spec
-	l := &loader{list: &List{}, normalName: normalName, first: map[string]diag.Span{}}
+	l := &loader{list: &List{}, first: map[string]diag.Span{}}
 	l.diags = diag.Decode(file, src, &s)
 	l.list.name, l.list.at, l.list.kind = s.List.Value, s.List.Span, s.Type.Value
 	l.list.sources = []string{file}
@@ -302,10 +299,10 @@ func (l *loader) normal(value string) (key, why string) {
 		key = strings.TrimSuffix(strings.ToLower(value), ".")
 		ok = risk.Domain("a@"+value) == key && !strings.ContainsAny(value, "@/")
 	case "phone":
-		key = risk.Phone(value)
+		key = risk.Phone(value, "")
 		ok = key != ""
 	case "name":
-		key = l.normalName(value)
+		key = risk.Name(value)
 		ok = key != ""
 	case "number":
 		return normalNumber(value)
