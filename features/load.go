@@ -244,11 +244,14 @@ func (l *loader) pseudonymous(list diag.List) {
 	for _, d := range list {
 		switch d.Code {
 		case codePersonal:
-			if strings.Contains(d.Message, "identifies") {
-				d.Help = "it may stand alone as an entity's key or as the `of` of distinct, share or seen"
-				if forms := normalised(d.Message); forms != "" {
-					d.Help += "; in a normal form as " + forms
-				}
+			const place = " may stand alone as an entity's key or as the `of` of distinct, share or seen"
+			switch forms := normalised(d.Message); {
+			case strings.Contains(d.Message, "identifies") && forms == "":
+				d.Help = "it" + place
+			case strings.Contains(d.Message, "identifies"):
+				d.Help = "it" + place + "; in a normal form as " + forms
+			case forms != "":
+				d.Help = forms + place
 			}
 		case codeUnknown:
 			for name := range l.set.index {

@@ -42,8 +42,10 @@ func testEnv(t testing.TB) *Env {
 		"merchants": {"id", []string{"m_1", "m_2"}},
 		"countries": {"country", []string{"GB", "FR"}},
 		"nets":      {"cidr", []string{"81.2.69.160"}},
-		"domains":   {"email_domain", []string{"A.b@Example.com"}},
-		"phones":    {"phone", nil},
+		"domains":   {"email_domain", []string{"example.com"}},
+		"mails":     {"email", []string{"a.b@example.com"}},
+		"persons":   {"name", []string{"luc obrien zoe"}},
+		"phones":    {"phone", []string{"+442079460958"}},
 		"amounts":   {"number", []string{"12.3", "1e+21"}},
 	} {
 		if err := e.AddList(name, l); err != nil {
@@ -64,10 +66,13 @@ func testScope() *Scope {
 				ID: "p1", Type: "payment.authorization", Time: saturday,
 				Amount:   risk.Money{Minor: 1230, Currency: "GBP"},
 				Payment:  risk.Payment{Method: "card", Attempt: risk.Number{Value: 2, Set: true}, MIT: risk.No},
-				Customer: risk.Customer{ID: "u1", Email: "A.b@Example.com", Name: "Zoë O'Brien-Łuć", Country: "GB", Created: saturday.Add(-36 * time.Hour)},
+				Customer: risk.Customer{ID: "u1", Email: "A.b@Example.com", Name: "Zoë O'Brien-Łuć", Country: "GB", Created: saturday.Add(-36 * time.Hour), BirthDate: risk.At(time.Date(1990, 11, 22, 0, 0, 0, 0, time.UTC))},
 				Device:   risk.Device{IP: "81.2.69.160"},
 				Merchant: risk.Merchant{ID: "m_1", Created: saturday.Add(-400 * 24 * time.Hour)},
-				Shipping: risk.Address{Line1: "12/3-A, Rue  de l'Été"},
+				Shipping: risk.Address{Line1: "12/3-A, Rue  de l'Été", PostalCode: "75 001", Country: "FR", Lat: risk.Number{Value: 48.86, Set: true}, Lon: risk.Number{Value: 2.35, Set: true}},
+				Billing:  risk.Address{Line1: "1 Street", City: "Paris"},
+				Sender:   risk.Party{Phone: "020 7946 0958", Country: "GB"},
+				Receiver: risk.Party{Phone: "12", Country: "GB", Created: saturday.Add(-71 * time.Hour)},
 				Order:    risk.Order{Items: make([]risk.Item, 3)},
 				Label:    risk.Label{Kind: "chargeback", Reason: "fraud"},
 				Custom: []risk.Custom{
@@ -79,7 +84,7 @@ func testScope() *Scope {
 				},
 			},
 			Facts: risk.Facts{
-				Base: risk.Money{Minor: 1599, Currency: "USD"}, IPCountry: "GB", IPVPN: risk.No,
+				Base: risk.Money{Minor: 1599, Currency: "USD"}, IPCountry: "GB", IPVPN: risk.No, IPASN: risk.Number{Value: 20712, Set: true},
 				IPLat: risk.Number{Value: 51.5, Set: true}, IPLon: risk.Number{Value: -0.1, Set: true},
 				UTCOffset: risk.Number{Value: 330, Set: true}, IssuerCountry: "FR",
 			},
@@ -117,6 +122,16 @@ func TestBool(t *testing.T) {
 		"merchant.id in list.merchants":                                  true,
 		"merchant.id not in list.merchants":                              false,
 		"customer.email in list.domains":                                 true,
+		"domain(customer.email) in list.domains":                         true,
+		"customer.email in list.mails":                                   true,
+		"email(customer.email) in list.mails":                            true,
+		"customer.name in list.persons":                                  true,
+		"sender.phone in list.phones":                                    true, // dialled from the sender's country
+		"receiver.phone in list.phones":                                  false,
+		"phone(sender.phone) in list.phones":                             true,
+		"address(shipping) == address(billing)":                          false,
+		"km(ip, shipping) > 300 and km(ip, shipping) < 350":              true,
+		"customer.age_years == 35 and receiver.age_days == 2":            true,
 		"amount.value in list.amounts":                                   true,
 		"payment.attempt * 0.5e21 in list.amounts":                       true,
 		"customer.email startsWith 'A.' and customer.email endsWith \".com\" and customer.email contains '@'": true,
@@ -228,8 +243,14 @@ func TestText(t *testing.T) {
 		"domain(customer.email)":        "example.com",
 		"network(device.ip)":            "81.2.69.0/24",
 		"phone('0044 20 7946 0958')":    "+442079460958",
-		"name(customer.name)":           "zoe obrien luc",
-		"address(shipping.line1)":       "12 3 a rue de l ete",
+		"phone('020 7946 0958', 'GB')":  "+442079460958",
+		"phone(sender.phone)":           "+442079460958",
+		"phone(sender.phone, 'FR')":     "+332079460958",
+		"network48('2001:db8:1:2::3')":  "2001:db8:1::/48",
+		"asn(device.ip)":                "AS20712",
+		"name(customer.name)":           "luc obrien zoe",
+		"address(shipping.line1)":       "12 3a rue de l ete",
+		"address(shipping)":             "12 3a rue de l ete, 75001 FR",
 		"attempts > 1 ? 'a' : card.bin": "a",
 	} {
 		if got, fault := mustCompile(t, e, src, Text).Text(s); got != want || fault != (Fault{}) {
@@ -238,6 +259,48 @@ func TestText(t *testing.T) {
 	}
 	if got, fault := mustCompile(t, e, "attempts > 9 ? 'a' : lower(card.bin)", Text).Text(s); got != "" || fault.Missing != "card.bin" {
 		t.Errorf("got %q, %q; want missing(card.bin)", got, fault)
+	}
+}
+
+// What is missing is named as it is written, down to the field that lacks.
+func TestFormsThatAreMissing(t *testing.T) {
+	e, s := testEnv(t), testScope()
+	for src, want := range map[string]string{
+		"address(sender) == 'x'":                  "missing(sender.line1)",
+		"phone(customer.phone) == 'x'":            "missing(customer.phone)",
+		"phone(receiver.phone) == 'x'":            "missing(phone(receiver.phone))",
+		"phone(sender.phone, card.country) > 'x'": "missing(card.country)",
+		"km(billing, ip) > 1":                     "missing(billing.lat)",
+		"sender.age_years < 18":                   "missing(sender.age_years)",
+	} {
+		if _, fault := mustCompile(t, e, src, Bool).Bool(s); fault.String() != want {
+			t.Errorf("%s: %q, want %q", src, fault, want)
+		}
+	}
+	s.Record.Facts.IPASN = risk.Number{}
+	if _, fault := mustCompile(t, e, "asn(device.ip)", Text).Text(s); fault.Missing != "ip.asn" {
+		t.Errorf("asn without a number: %q", fault)
+	}
+}
+
+func TestYears(t *testing.T) {
+	date := func(s string) risk.Time {
+		v, err := time.Parse(time.DateOnly, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return risk.At(v)
+	}
+	for _, c := range []struct {
+		at, born string
+		want     float64
+	}{
+		{"2026-11-22", "2008-11-22", 18}, {"2026-11-21", "2008-11-22", 17}, {"2026-02-28", "2008-02-29", 17}, {"2026-03-01", "2008-02-29", 18},
+		{"2026-01-01", "1926-12-31", 99}, {"2026-01-01", "1960-01-01", 66},
+	} {
+		if got := years(date(c.at), date(c.born)); got != c.want {
+			t.Errorf("born %s, at %s: %v years, want %v", c.born, c.at, got, c.want)
+		}
 	}
 }
 
