@@ -25,11 +25,12 @@ import (
 var layers = [][]string{
 	{"cmd/sluice"},
 	{"internal/api", "internal/stream", "replay", "internal/simulate"},
+	{"internal/featurelog"},
 	{"engine"},
 	{"rules", "scoring"},
 	{"features"},
 	{"internal/enrich", "internal/lists", "internal/expression", "internal/mapping"},
-	{"risk", "store", "store/journal", "internal/auth", "internal/config", "internal/seal", "internal/web", "internal/diag", "internal/lint", "internal/kafkatest", "rulesets"},
+	{"risk", "store", "store/journal", "internal/auth", "internal/config", "internal/seal", "internal/web", "internal/diag", "internal/lint", "internal/kafkatest", "internal/parquet", "rulesets"},
 }
 
 // stdOnly are packages that import the standard library alone: everyone who
