@@ -37,6 +37,7 @@ type Result struct {
 	Event    string
 	Type     string
 	Source   risk.Source
+	Time     risk.Time // when it happened, as its sender has it
 	Arrival  risk.Time
 
 	Body     []byte // canonical, with evidence; of a Duplicate the first answer's

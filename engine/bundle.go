@@ -147,6 +147,26 @@ func (dir Blobs) Load(sha string, tables *enrich.Tables) (*Bundle, error) {
 	return Build(files, tables)
 }
 
+// Release finds a release by its features' digest: the one that decides, else one
+// that has.
+func (c *Cell) Release(features string) (*Bundle, error) {
+	b := c.bundle.Load()
+	if b != nil && b.Rules.Versions().Features == features {
+		return b, nil
+	}
+	entries, err := os.ReadDir(string(c.blobs))
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		b, err := c.blobs.Load(e.Name(), c.opts.Tables)
+		if err == nil && b.Rules.Versions().Features == features {
+			return b, nil
+		}
+	}
+	return nil, fmt.Errorf("engine: no release in %s has the features %s", c.blobs, features)
+}
+
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -384,7 +384,7 @@ func (it *Item) result(position journal.Position) Result {
 		Took: time.Since(it.Started)}
 	if rec := it.Entry.Event; rec != nil {
 		r.Tenant, r.Event, r.Type = rec.Tenant, rec.Event.ID, rec.Event.Type
-		r.Source, r.Arrival, r.Amount, r.Base = rec.Source, rec.Arrival, rec.Event.Amount, rec.Facts.Base
+		r.Source, r.Time, r.Arrival, r.Amount, r.Base = rec.Source, rec.Event.Time, rec.Arrival, rec.Event.Amount, rec.Facts.Base
 		if it.scenario != nil {
 			r.Scenario = it.scenario.Name
 		}

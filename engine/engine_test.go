@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-risk/sluice/engine"
 	"github.com/sluice-risk/sluice/internal/diag"
 	"github.com/sluice-risk/sluice/internal/enrich"
+	"github.com/sluice-risk/sluice/internal/featurelog"
 	"github.com/sluice-risk/sluice/internal/simulate"
 	"github.com/sluice-risk/sluice/replay"
 	"github.com/sluice-risk/sluice/risk"
@@ -158,7 +159,7 @@ func decideFile(t testing.TB, events [][]byte, batch int) (decisions, features [
 	var d, f bytes.Buffer
 	_, err := replay.New(replay.Options{
 		Bundle: release(), Tables: tables(), Decoder: decoder(), Tenant: "default",
-		Decisions: &d, Features: &f, Batch: batch,
+		Decisions: &d, Features: featurelog.NewFile(&f, featurelog.CSV, "test"), Batch: batch,
 	}).Events(t.Context(), bytes.NewReader(bytes.Join(events, []byte("\n"))))
 	if err != nil {
 		t.Fatal(err)

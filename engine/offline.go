@@ -75,6 +75,12 @@ func (b *Batch) Results() []Result {
 // release's features; NaN is missing. Valid until the item is used again.
 func (it *Item) Vector() []float64 { return it.vector.Values }
 
+// Partial gives the features of Vector that do not know their whole window yet.
+func (it *Item) Partial() []risk.Partial { return it.vector.Partial }
+
+// At is when the event happened, as it is counted.
+func (it *Item) At() risk.Time { return it.timing.At }
+
 // Begin positions a walk that does not start at the journal's first entry. What
 // lies before is not known to it.
 func (o *Offline) Begin(at journal.Position) { o.next = at }

@@ -56,6 +56,9 @@ func (c *Cell) At(position journal.Position) (Result, error) {
 	return results[0], nil
 }
 
+// First is the oldest position that the journal holds.
+func (c *Cell) First() journal.Position { return c.journal.First() }
+
 func (p *past) close() {
 	if p.reader != nil {
 		p.reader.Close()

@@ -197,6 +197,6 @@ func (s *Set) Derive(scope *expression.Scope) {
 		if fault != (expression.Fault{}) {
 			v = missing
 		}
-		scope.Features[i] = v
+		scope.Features[i] = v + 0 // -0 is 0
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/sluice-risk/sluice/engine"
 	"github.com/sluice-risk/sluice/internal/diag"
 	"github.com/sluice-risk/sluice/internal/enrich"
+	"github.com/sluice-risk/sluice/internal/featurelog"
 	"github.com/sluice-risk/sluice/internal/simulate"
 	"github.com/sluice-risk/sluice/replay"
 	"github.com/sluice-risk/sluice/risk"
@@ -129,7 +131,7 @@ func replayed(t *testing.T, tables *enrich.Tables, dir, blobs string) (sum repla
 	}
 	defer log.Close()
 	var d, f bytes.Buffer
-	sum, err = replay.New(replay.Options{Tables: tables, Decoder: decoder(), Blobs: engine.Blobs(blobs), Decisions: &d, Features: &f}).
+	sum, err = replay.New(replay.Options{Tables: tables, Decoder: decoder(), Blobs: engine.Blobs(blobs), Decisions: &d, Features: featurelog.NewFile(&f, featurelog.CSV, "test")}).
 		Journal(t.Context(), log)
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +176,9 @@ func TestFeaturesOfAnErasedJournal(t *testing.T) {
 	if len(g) != len(w) {
 		t.Fatalf("%d rows, want %d", len(g), len(w))
 	}
+	action := regexp.MustCompile(`^((?:[^,]*,){6})[a-z]+,`) // decisions may read what was erased
 	for i := range w {
+		g[i], w[i] = action.ReplaceAll(g[i], []byte("$1,")), action.ReplaceAll(w[i], []byte("$1,"))
 		if !bytes.Equal(g[i], w[i]) {
 			t.Fatalf("row %d is %s, before erasing %s", i, g[i], w[i])
 		}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strconv"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 
 	"github.com/sluice-risk/sluice/engine"
 	"github.com/sluice-risk/sluice/internal/enrich"
+	"github.com/sluice-risk/sluice/internal/featurelog"
 	"github.com/sluice-risk/sluice/risk"
 	"github.com/sluice-risk/sluice/store/journal"
 )
@@ -28,9 +28,9 @@ type Options struct {
 	Decoder *risk.Decoder
 	Tenant  string
 
-	From, To  Bound     // what is written; the walk starts at the beginning all the same
-	Decisions io.Writer // one body a line
-	Features  io.Writer // CSV, one row per event that has a scenario
+	From, To  Bound            // what is written; the walk starts at the beginning all the same
+	Decisions io.Writer        // one body a line
+	Features  *featurelog.File // one row per event that has a scenario
 	Refused   func(line int, err error)
 	Batch     int // entries a batch, 512; changes no result
 }
@@ -70,8 +70,8 @@ type Replay struct {
 	o       Options
 	walk    *engine.Offline
 	sum     Summary
-	row     []byte
-	header  bool
+	schema  *featurelog.Schema
+	of      *engine.Bundle // whose schema it is
 	started time.Time
 }
 
@@ -231,7 +231,7 @@ func (r *Replay) apply(b *engine.Batch) error {
 			}
 		}
 		if r.o.Features != nil {
-			if err := r.writeFeatures(rec.Event.ID, b.Items[i].Vector()); err != nil {
+			if err := r.writeFeatures(b.Items[i], &res); err != nil {
 				return err
 			}
 		}
@@ -247,46 +247,30 @@ func (r *Replay) within(p journal.Position, t risk.Time) bool {
 
 func (r *Replay) finish(ctx context.Context) (Summary, error) {
 	r.sum.Took = time.Since(r.started)
+	if b := r.walk.Bundle(); r.o.Features != nil && b != nil && ctx.Err() == nil {
+		if err := r.o.Features.Close(featurelog.SchemaOf(b)); err != nil {
+			return r.sum, err
+		}
+	}
 	r.sum.Digest = r.walk.Digest()
 	return r.sum, ctx.Err()
 }
 
-// writeFeatures appends a CSV row: the event's id, then every feature in the
-// order of features.yaml; missing is empty, integers are integers, anything else
-// has 17 significant digits, which names a float64 exactly.
-func (r *Replay) writeFeatures(id string, vector []float64) error {
-	if !r.header {
-		r.header = true
-		r.row = append(r.row[:0], "event_id"...)
-		for _, name := range r.walk.Bundle().Rules.Features.Names() {
-			r.row = append(append(r.row, ','), name...)
-		}
-		if _, err := r.o.Features.Write(append(r.row, '\n')); err != nil {
-			return err
-		}
+// writeFeatures adds a row with the values that the event was judged by.
+func (r *Replay) writeFeatures(it *engine.Item, res *engine.Result) error {
+	b := r.walk.Bundle()
+	if b != r.of {
+		r.of, r.schema = b, featurelog.SchemaOf(b)
 	}
-	r.row = appendCSV(r.row[:0], id)
-	for _, v := range vector {
-		r.row = append(r.row, ',')
-		switch {
-		case math.IsNaN(v):
-		case v == math.Trunc(v) && math.Abs(v) < 1<<53:
-			r.row = strconv.AppendInt(r.row, int64(v), 10)
-		default:
-			r.row = strconv.AppendFloat(r.row, v, 'g', 17, 64)
-		}
+	err := r.o.Features.Write(r.schema, &featurelog.Row{
+		Event: res.Event, Tenant: res.Tenant, Type: res.Type, Scenario: res.Scenario, Action: res.Action, At: it.At(), Position: res.Position,
+		Partial: featurelog.PartialNames(it.Partial()), Values: it.Vector(),
+		Versions: featurelog.Versions{Engine: engine.Version, Ruleset: b.Rules.Versions().Ruleset, Features: r.schema.Digest},
+	})
+	if changed, ok := errors.AsType[*featurelog.ChangedError](err); ok {
+		return fmt.Errorf("%w: write what is before it with --to %d, the rest with --from %d", err, changed.Position-1, changed.Position)
 	}
-	_, err := r.o.Features.Write(append(r.row, '\n'))
 	return err
-}
-
-func appendCSV(dst []byte, s string) []byte {
-	if !bytes.ContainsAny([]byte(s), ",\"\n\r") {
-		return append(dst, s...)
-	}
-	dst = append(dst, '"')
-	dst = append(dst, bytes.ReplaceAll([]byte(s), []byte(`"`), []byte(`""`))...)
-	return append(dst, '"')
 }
 
 // cutArrival takes a leading arrival member off an event line.

@@ -186,14 +186,16 @@ func (l *traffic) halt() {
 // The server is killed at any moment, also while it starts, under load from HTTP
 // and Kafka. Then: everything acknowledged is there, with the bytes that were
 // answered; every record of the topic is decided once; the decisions topic holds
-// every decision once, in order; and the journal replays to the same bytes.
+// every decision once, in order; the feature log has every row once; and the journal
+// replays to the same bytes.
 func TestKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a minute")
 	}
 	random := seeded(t, 7)
 	b := newBroker(t)
-	s := newServer(t, b.config()...)
+	features := filepath.Join(t.TempDir(), "features")
+	s := newServer(t, append(b.config(), "feature_log.dir="+features, "feature_log.format=csv", "feature_log.bytes=64KiB", "feature_log.every=1s")...)
 	l := startTraffic(t, s, b, random.Uint64())
 	starting := 0
 	began := time.Now()
@@ -222,6 +224,7 @@ func TestKill(t *testing.T) {
 	s.start()
 	l.finish()
 	l.verify(filepath.Join(s.dir, "journal"))
+	verifyFeatureLog(t, features, filepath.Join(s.dir, "journal"))
 	t.Logf("%d kills, %d of them while starting, in %s; %d events", torture(50, 500), starting, killed.Round(time.Second), len(l.events))
 }
 
@@ -325,4 +328,37 @@ func (l *traffic) verify(journal string) {
 		}
 	}
 	t.Logf("%d acknowledged by HTTP, %d decided; replay: %s", acknowledged, len(expected), talk)
+}
+
+// verifyFeatureLog holds the files of a feature log against what a replay writes:
+// the same rows in the same order, whatever was killed.
+func verifyFeatureLog(t *testing.T, dir, journal string) {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "features.csv")
+	sluice(t, "replay", "--journal", journal, "--features", out)
+	want, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "features-*.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, want, _ := bytes.Cut(want, []byte("\n"))
+	var got []byte
+	for _, name := range names { // in order: positions have as many digits
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, rows, _ := bytes.Cut(text, []byte("\n"))
+		if !bytes.Equal(first, head) {
+			t.Fatalf("%s has the columns %s, want %s", name, first, head)
+		}
+		got = append(got, rows...)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%d files have %d rows that differ from the %d of a replay", len(names), bytes.Count(got, []byte("\n")), bytes.Count(want, []byte("\n")))
+	}
+	t.Logf("feature log: %d rows in %d files", bytes.Count(got, []byte("\n")), len(names))
 }

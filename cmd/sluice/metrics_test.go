@@ -31,7 +31,7 @@ func metrics(t *testing.T) map[string]metric {
 	t.Helper()
 	cfg, err := config.Load(config.Input{Flags: map[string]string{
 		"data_dir": t.TempDir(), "listen": "127.0.0.1:0", "rulesets": paymentRules, "disk.reserve": "64MiB", "disk.ballast": "0",
-		"kafka.brokers": "127.0.0.1:1", "sources": "[{topic: payments}]",
+		"kafka.brokers": "127.0.0.1:1", "sources": "[{topic: payments}]", "feature_log.dir": t.TempDir(),
 	}})
 	if err != nil {
 		t.Fatal(err)

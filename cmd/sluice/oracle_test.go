@@ -4,7 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
+	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -14,6 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-risk/sluice/engine"
+	"github.com/sluice-risk/sluice/internal/enrich"
+	"github.com/sluice-risk/sluice/internal/featurelog"
 	"github.com/sluice-risk/sluice/internal/simulate"
 	"github.com/sluice-risk/sluice/risk"
 )
@@ -139,4 +146,85 @@ func TestOracle(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What DuckDB reads of a Parquet and of a CSV file has the bits of the vectors that
+// the events were judged by, and so has what the feature log of a server finds in
+// the decisions.
+func TestOracleReadsBits(t *testing.T) {
+	python := oraclePython(t)
+	b, err := readRelease("testdata/oracle", io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	files := []string{filepath.Join(dir, "f.parquet"), filepath.Join(dir, "f.csv")}
+	schema := featurelog.SchemaOf(b)
+	var written []*featurelog.File
+	for _, name := range files {
+		f, err := os.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		written = append(written, featurelog.NewFile(f, featurelog.FormatOf(name), "test"))
+	}
+	tables, err := enrich.New(enrich.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	walk := engine.NewOffline(plainDecoder(), tables, nil)
+	walk.Pin(b)
+	w := simulate.New(simulate.Options{Seed: 3})
+	total, rows, n := sha256.New(), 0, 100_000
+	for rows < n {
+		batch := &engine.Batch{}
+		for range 500 {
+			batch.Items = append(batch.Items, engine.NewItem(w.Next().Body, "default"))
+		}
+		walk.Decode(batch, func(_ *engine.Item, err error) { t.Fatal(err) })
+		if err := walk.Apply(batch); err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range batch.Results() {
+			rows++
+			bits := binary.LittleEndian.AppendUint64(nil, uint64(r.Position))
+			for _, v := range batch.Items[i].Vector() {
+				bits = binary.LittleEndian.AppendUint64(bits, math.Float64bits(v))
+			}
+			total.Write(bits)
+			row := featurelog.Row{Event: r.Event, Tenant: r.Tenant, Type: r.Type, Scenario: r.Scenario, Action: r.Action, At: batch.Items[i].At(), Position: r.Position}
+			if row.Versions, err = featurelog.VersionsOf(r.Body); err != nil {
+				t.Fatal(err)
+			}
+			if err := schema.Values(r.Body, &row); err != nil {
+				t.Fatal(err)
+			}
+			read := bits[:8:8]
+			for _, v := range row.Values {
+				read = binary.LittleEndian.AppendUint64(read, math.Float64bits(v))
+			}
+			if !bytes.Equal(read, bits) {
+				t.Fatalf("position %d: the decision has %v, it was judged by %v", r.Position, row.Values, batch.Items[i].Vector())
+			}
+			row.Values = batch.Items[i].Vector()
+			for _, f := range written {
+				if err := f.Write(schema, &row); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		batch.Release()
+	}
+	for _, f := range written {
+		if err := f.Close(schema); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := exec.CommandContext(t.Context(), python, append([]string{"testdata/bits.py"}, files...)...).CombinedOutput()
+	want := fmt.Sprintf("%d,%x\n", rows, total.Sum(nil))
+	if err != nil || string(out) != want+want {
+		t.Errorf("bits.py: %v\n%swant twice\n%s", err, out, want)
+	}
+	t.Logf("%d rows of %d features, the same bits in Parquet and CSV", rows, len(schema.Names))
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-risk/sluice/engine"
 	"github.com/sluice-risk/sluice/internal/config"
 	"github.com/sluice-risk/sluice/internal/enrich"
+	"github.com/sluice-risk/sluice/internal/featurelog"
 	"github.com/sluice-risk/sluice/replay"
 	"github.com/sluice-risk/sluice/risk"
 	"github.com/sluice-risk/sluice/store/journal"
@@ -85,13 +86,21 @@ again at their places in the source topics. What was taken before stays as it is
 			}
 			var outputs outputs
 			o.Decisions = outputs.create(f.decisions, c.OutOrStdout())
-			o.Features = outputs.create(f.features, c.OutOrStdout())
+			if w := outputs.create(f.features, c.OutOrStdout()); w != nil {
+				o.Features = featurelog.NewFile(w, featurelog.FormatOf(f.features), version)
+			}
 			if outputs.err != nil {
 				return outputs.err
 			}
 			sum, err := runReplay(c, o, f.events, f.journal, f.blobs)
 			if err = errors.Join(err, outputs.close()); err != nil {
 				return err
+			}
+			if f.features != "" && f.features != "-" && featurelog.FormatOf(f.features) == featurelog.CSV {
+				beside, err := o.Features.Companion()
+				if err = errors.Join(err, os.WriteFile(f.features+".json", beside, 0o644)); err != nil {
+					return err
+				}
 			}
 			report(c.ErrOrStderr(), sum)
 			return nil
@@ -105,7 +114,7 @@ again at their places in the source topics. What was taken before stays as it is
 	flags.StringVar(&f.from, "from", "", "first position or RFC 3339 time that is written")
 	flags.StringVar(&f.to, "to", "", "last position or time that is written")
 	flags.StringVar(&f.decisions, "decisions", "", "write decision bodies, one a line; - is standard output")
-	flags.StringVar(&f.features, "features", "", "write feature values as CSV; - is standard output")
+	flags.StringVar(&f.features, "features", "", "write feature values, as Parquet to FILE.parquet, else as CSV; - is standard output")
 	flags.StringVar(&f.tenant, "tenant", "default", "tenant of --events")
 	flags.IntVar(&f.batch, "batch", 512, "events a batch; changes no result")
 	load = configured(c)

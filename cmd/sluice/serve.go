@@ -24,6 +24,7 @@ import (
 	"github.com/sluice-risk/sluice/internal/auth"
 	"github.com/sluice-risk/sluice/internal/config"
 	"github.com/sluice-risk/sluice/internal/enrich"
+	"github.com/sluice-risk/sluice/internal/featurelog"
 	"github.com/sluice-risk/sluice/internal/stream"
 	"github.com/sluice-risk/sluice/risk"
 	"github.com/sluice-risk/sluice/store"
@@ -63,7 +64,8 @@ type node struct {
 	registry *prometheus.Registry
 	cell     *engine.Cell
 	releases *releases
-	stream   *stream.Stream // nil without Kafka
+	stream   *stream.Stream  // nil without Kafka
+	features *featurelog.Log // nil without a directory for it
 	server   *api.Server
 	listener net.Listener
 }
@@ -117,6 +119,11 @@ func open(cfg *config.Config, keys *auth.Keys, log *slog.Logger, now func() time
 	checks := []api.Check{{Name: "ruleset", Ask: n.releases.check, Told: true}, {Name: "checkpoint", Ask: n.storage}}
 	if n.stream != nil {
 		checks = append(checks, api.Check{Name: "kafka", Ask: n.stream.Check, Told: true})
+	}
+	if f := cfg.FeatureLog; f.Dir != "" {
+		n.features = featurelog.New(n.cell, featurelog.Options{Dir: f.Dir, Format: featurelog.FormatOf("." + f.Format), Bytes: int64(f.Bytes), Every: f.Every,
+			Program: version, Log: log, Register: n.registry})
+		checks = append(checks, api.Check{Name: "feature_log", Ask: n.features.Check, Told: true})
 	}
 	o := api.Options{Keys: keys, Tenant: cfg.Tenant, Limits: api.Limits{BodyBytes: int(cfg.Limits.BodyBytes), Drain: cfg.Limits.Drain},
 		Checks: checks, Release: n.releases.State, Register: n.registry, Gatherer: n.registry, MetricsApart: cfg.MetricsListen != "", Version: version, Log: log}
@@ -180,6 +187,9 @@ func (n *node) run(ctx context.Context, ready func()) error {
 		}
 		if n.stream != nil {
 			outside.Go(func() error { return n.stream.Run(ctx) })
+		}
+		if n.features != nil {
+			outside.Go(func() error { return n.features.Run(ctx) })
 		}
 		return n.releases.watch(ctx)
 	})

@@ -50,6 +50,7 @@ type Config struct {
 	PAN           PAN        `key:"pan"`
 	Geo           Geo        `key:"geo"`
 	DeadLetter    DeadLetter `key:"dead_letter"`
+	FeatureLog    FeatureLog `key:"feature_log"`
 	Log           Log        `key:"log"`
 
 	origins []Origin
@@ -172,6 +173,14 @@ type Geo struct {
 type DeadLetter struct {
 	Payload string `key:"payload" default:"none" oneof:"none,encrypted" help:"encrypted: the record's value goes along, closed with key_file"`
 	KeyFile string `key:"key_file" help:"file with the public key made by sluice dead-letter keygen"`
+}
+
+// FeatureLog is what models are trained on: every feature of every decision.
+type FeatureLog struct {
+	Dir    string        `key:"dir" help:"directory for files with every feature of every decision, to train models on; empty: none"`
+	Format string        `key:"format" default:"parquet" oneof:"parquet,csv" help:"form of these files"`
+	Bytes  Size          `key:"bytes" default:"256MiB" min:"64KiB" help:"about the largest size of a file"`
+	Every  time.Duration `key:"every" default:"1h" min:"1s" max:"24h" help:"longest time until a file is complete"`
 }
 
 // Log is where the program's own words go: standard error.
