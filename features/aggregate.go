@@ -122,7 +122,7 @@ var aggregates = []aggregate{
 	{name: "similar", of: numberOperand, takes: takesWithin, empty: 0, own: true, keeps: orderedValues,
 		tally: tallyMatches, total: totalSimilar, coarse: coarseNumber},
 	{name: "nearby", of: placeOperand, takes: takesWithin | takesKilometres, empty: 0, own: true, before: true,
-		keeps: countedValues, tally: tallyMatches, total: totalNearby, coarse: coarsePlace},
+		keeps: orderedValues, tally: tallyMatches, total: totalNearby, coarse: coarsePlace},
 	{name: "run", of: truthOperand, empty: 0, streak: true},
 	{name: "distance", of: placeOperand, empty: missing, own: true, before: true, choice: true, pick: pickDistance},
 	{name: "speed", of: placeOperand, empty: missing, own: true, before: true, choice: true, pick: pickSpeed},

@@ -242,3 +242,87 @@ func BenchmarkCheckpoint(b *testing.B) {
 	}
 	b.ReportMetric(float64(bytes)/float64(b.N)/1000, "B/event")
 }
+
+// perAggregate has an example of each aggregate over a window of an hour.
+var perAggregate = []string{
+	"count: {by: card, window: 1h}",
+	"sum: {by: card, of: amount.base, window: 1h}",
+	"avg: {by: card, of: amount.base, window: 1h}",
+	"stddev: {by: card, of: amount.base, window: 1h}",
+	"min: {by: card, of: amount.base, window: 1h}",
+	"max: {by: card, of: amount.base, window: 1h}",
+	"quantile: {by: card, of: amount.base, q: 0.95, window: 1h}",
+	"first: {by: card, of: amount.base, window: 1h}",
+	"last: {by: card, of: amount.base, window: 1h, current: exclude}",
+	"since_first: {by: card, window: 1h}",
+	"since_last: {by: card, window: 1h, current: exclude}",
+	"distinct: {by: card, of: merchant.id, window: 1h}",
+	"share: {by: card, of: merchant.id, window: 1h}",
+	"seen: {by: card, of: merchant.id, window: 1h}",
+	"similar: {by: card, of: amount.base, within: 0.1, window: 1h}",
+	"nearby: {by: card, of: ip, within: 5, window: 1h}",
+	"run: {by: card, while: amount.base < 900, window: 1h}",
+	"run: {by: card, while: amount.base >= 0, window: 1h}",
+	"distance: {by: card, of: ip, window: 1h}",
+	"speed: {by: card, of: ip, window: 1h}",
+	"text_distance: {by: card, of: merchant.name, window: 1h}",
+	"benford: {by: card, of: amount.base, window: 1h}",
+	"avg: {by: card, of: amount.base, window: {last: 3}}",
+	"avg: {by: card, of: amount.base, window: {last: 20}}",
+	"quantile: {by: card, of: amount.base, q: 0.5, window: {last: 256}}",
+	"quantile: {by: card, of: amount.base, q: 0.95}",
+	"similar: {by: card, of: amount.base, within: 0.1}",
+	"share: {by: card, of: merchant.id}",
+	"nearby: {by: card, of: ip, within: 5}",
+}
+
+// BenchmarkAggregate observes events of one card, so many of them in the window of
+// an hour, in order and, of which every second one is late by three.
+func BenchmarkAggregate(b *testing.B) {
+	for _, feature := range perAggregate {
+		set := mustLoad(b, modelHeader+"  f: {"+feature+"}\n")
+		recs := traffic(1024, 100, 1)
+		prepared := make([]Prepared, len(recs))
+		var scope expression.Scope
+		for i, r := range recs {
+			r.Event.Card.Token = "c"
+			r.Event.Merchant.Name = fmt.Sprint("the shop of ", i*i)
+			r.Facts.IPLat = risk.Number{Value: float64(i%40) - 20, Set: true}
+			r.Facts.IPLon = risk.Number{Value: float64(i%11) - 5, Set: true}
+			r.IDs = secrets.IDs(&r.Event)
+			set.Prepare(r, &scope, &prepared[i])
+		}
+		for _, n := range []int{20, 4000} {
+			for _, late := range []risk.Time{0, 3} {
+				name := fmt.Sprintf("%s/n=%d", feature, n)
+				if late > 0 {
+					name += "/late"
+				}
+				b.Run(name, func(b *testing.B) {
+					st := NewState(set)
+					var v Vector
+					step := risk.Time(3_600_000 / n)
+					i := 0
+					next := func() {
+						at := risk.Time(1_700_000_000_000) + risk.Time(i)*step
+						arrival := at
+						if i&1 == 0 {
+							at -= late * step
+						}
+						st.Observe(&prepared[i%len(prepared)], at, arrival, &v)
+						i++
+					}
+					for range 2*n + 200 {
+						next()
+					}
+					b.ReportAllocs()
+					done := cpu(b)
+					for b.Loop() {
+						next()
+					}
+					done()
+				})
+			}
+		}
+	}
+}

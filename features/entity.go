@@ -266,8 +266,8 @@ func (s *slot) pick(p pick, r *reading) float64 {
 
 // one adds one value to a tally, or takes it away.
 func (s *slot) one(a *tally, v uint64, sign int64) {
-	mask, value := [1]uint64{1 << (uint(s.bit) & 63)}, [1]uint64{v}
-	s.agg.tally(a, s, mask[:], value[:], sign)
+	a.mask[0], a.value[0] = 1<<(uint(s.bit)&63), v
+	s.agg.tally(a, s, a.mask[:], a.value[:], sign)
 }
 
 func (e *entity) foldOf(s *slot) *fold {

@@ -30,11 +30,27 @@ type modelFeature struct {
 	window, delay time.Duration
 	exclude       bool
 	entity        string
+	by, ofYAML    string // of those that are drawn
+	last, least   int
+	q             *big.Rat
+	within        float64
+	while         func(*risk.Record) bool
 	same          string // a feature that differs in its read key alone
 	formula       func(v map[string]float64) float64
 }
 
-func (f *modelFeature) definition() string { return cmp.Or(f.same, f.name) }
+// definition is equal for features that keep each other's past.
+func (f *modelFeature) definition() string {
+	if !strings.HasPrefix(f.name, "drawn_") {
+		return cmp.Or(f.same, f.name)
+	}
+	d := *f
+	d.name, d.least = "", 0
+	if newest[d.agg] {
+		d.last = 0
+	}
+	return d.write()
+}
 
 func card(e *risk.Event) string     { return e.Card.Token }
 func customer(e *risk.Event) string { return e.Customer.ID }
@@ -256,6 +272,12 @@ func (m *model) observe(rec *risk.Record, also []*risk.Event) (Timing, map[strin
 	return t, v, partial
 }
 
+// kept is an event that a feature counts, with the value it takes of it.
+type kept struct {
+	modelEvent
+	value any // risk.Money, float64, string or [2]float64
+}
+
 func (m *model) value(f *modelFeature, self modelEvent, now risk.Time, accepted bool) float64 {
 	who := f.read(&self.rec.Event)
 	for _, e := range self.also {
@@ -266,13 +288,17 @@ func (m *model) value(f *modelFeature, self modelEvent, now risk.Time, accepted 
 	if who == "" {
 		return math.NaN()
 	}
-	type kept struct {
-		modelEvent
-		value any
+	var own any
+	if compares[f.agg] {
+		value, ok := f.of(self.rec)
+		if !ok {
+			return math.NaN()
+		}
+		own = value
 	}
 	var in []kept
 	for i, e := range m.events {
-		if i < m.since[f.definition()] || f.exclude && accepted && i == len(m.events)-1 {
+		if i < m.since[f.definition()] || (f.exclude || before[f.agg]) && accepted && i == len(m.events)-1 {
 			continue
 		}
 		hi := now.Add(-f.delay)
@@ -287,7 +313,7 @@ func (m *model) value(f *modelFeature, self modelEvent, now risk.Time, accepted 
 			}
 		}
 		typ := e.rec.Event.Type
-		wanted := f.events == "" && typ != "label" || slices.Contains(strings.Fields(f.events), typ)
+		wanted := f.events == "" && typ != "label" || slices.Contains(strings.FieldsFunc(f.events, func(r rune) bool { return r == ',' || r == ' ' }), typ)
 		if !touched || !wanted || f.where != nil && !f.where(e.rec) {
 			continue
 		}
@@ -302,56 +328,5 @@ func (m *model) value(f *modelFeature, self modelEvent, now risk.Time, accepted 
 		in = append(in, k)
 	}
 	slices.SortStableFunc(in, func(a, b kept) int { return cmp.Compare(a.at, b.at) })
-	number := func(k kept) float64 {
-		if m, ok := k.value.(risk.Money); ok {
-			return m.Major()
-		}
-		return k.value.(float64)
-	}
-	sum := func() *big.Rat {
-		total := new(big.Rat)
-		for _, k := range in {
-			if m, ok := k.value.(risk.Money); ok {
-				total.Add(total, big.NewRat(m.Minor, 100))
-			} else {
-				total.Add(total, new(big.Rat).SetFloat64(k.value.(float64)))
-			}
-		}
-		return total
-	}
-	switch f.agg {
-	case "count":
-		return float64(len(in))
-	case "sum":
-		v, _ := sum().Float64()
-		return v
-	case "distinct":
-		different := map[any]bool{}
-		for _, k := range in {
-			different[k.value] = true
-		}
-		return float64(len(different))
-	}
-	if len(in) == 0 {
-		return math.NaN()
-	}
-	last := in[len(in)-1]
-	switch f.agg {
-	case "avg":
-		v, _ := sum().Quo(sum(), big.NewRat(int64(len(in)), 1)).Float64()
-		return v
-	case "since_last":
-		return float64(now-last.at) / 1000
-	case "last":
-		return number(last)
-	}
-	best := number(in[0])
-	for _, k := range in {
-		if f.agg == "min" {
-			best = min(best, number(k))
-		} else {
-			best = max(best, number(k))
-		}
-	}
-	return best
+	return f.compute(in, own, now)
 }

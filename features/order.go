@@ -104,6 +104,22 @@ func (o *order) below(key uint64) (n int64) {
 	return n
 }
 
+// each visits the keys from one to another, both included.
+func (o *order) each(from, to uint64, visit func(key uint64, n uint32)) {
+	if len(o.blocks) == 0 {
+		return
+	}
+	b := o.block(from)
+	for i := within(o.blocks[b], from); b < len(o.blocks); b, i = b+1, 0 {
+		for _, c := range o.blocks[b][i:] {
+			if c.key > to {
+				return
+			}
+			visit(c.key, c.n)
+		}
+	}
+}
+
 func (o *order) reset() { o.blocks, o.sizes = nil, nil }
 
 // nth puts the k-th smallest of keys, from 0, at its place and gives it: what lies

@@ -24,7 +24,9 @@ type tally struct {
 	list     []uint64 // quantile, not indexed: the values
 	hits     int64    // own value compared, not indexed: events that match
 	own      []uint64
-	from, to uint64 // of similar: the values that match, by rank
+	from, to uint64 // of similar and nearby: the values that may match, by rank
+
+	mask, value [1]uint64 // for slot.one
 }
 
 // exactValues is the number of events up to which a window without end is exact
@@ -74,7 +76,8 @@ func (a *tally) start(s *slot, f *fold, indexed bool) {
 func (a *tally) put(s *slot, v uint64, n uint32) {
 	if s.agg.keeps == orderedValues {
 		a.order.add(s.column.rank(v), n)
-	} else if total := a.keys.add(v, n).n; !s.agg.own {
+	} else {
+		total := a.keys.add(v, n).n
 		a.most.rise(total-n, total)
 	}
 }
@@ -254,9 +257,8 @@ func totalShare(a *tally, _ *slot, _ *reading) float64 { return float64(a.most.n
 
 // compare readies a tally that is not indexed for the values of a reading's event.
 func (a *tally) compare(s *slot, r *reading) {
-	a.own = r.own
-	if s.agg.keeps == orderedValues {
-		a.from, a.to = s.similar(r.own[0])
+	if a.own = r.own; s.agg.keeps == orderedValues {
+		a.from, a.to = s.like(r.own[0])
 	}
 }
 
@@ -289,14 +291,11 @@ func tallyMatches(a *tally, s *slot, masks, values []uint64, sign int64) {
 }
 
 func (a *tally) matches(s *slot, v uint64) bool {
-	switch s.agg.keeps {
-	case orderedValues:
-		k := s.column.rank(v)
-		return a.from <= k && k <= a.to
-	case countedValues:
-		return s.nearby(v, a.own[0])
+	if s.agg.keeps != orderedValues {
+		return v == a.own[0]
 	}
-	return v == a.own[0]
+	k := s.column.rank(v)
+	return a.from <= k && k <= a.to && (s.column.kind != placeColumn || s.nearby(v, a.own[0]))
 }
 
 func totalSeen(a *tally, _ *slot, r *reading) float64 {
@@ -310,7 +309,7 @@ func totalSimilar(a *tally, s *slot, r *reading) float64 {
 	if !a.indexed {
 		return float64(a.hits)
 	}
-	from, to := s.similar(r.own[0])
+	from, to := s.like(r.own[0])
 	return float64(a.order.below(to+1) - a.order.below(from))
 }
 
@@ -318,19 +317,25 @@ func totalNearby(a *tally, s *slot, r *reading) float64 {
 	if !a.indexed {
 		return float64(a.hits)
 	}
+	from, to := s.like(r.own[0])
 	n := int64(0)
-	for _, c := range a.keys.slots {
-		if c.n > 0 && s.nearby(c.key, r.own[0]) {
-			n += int64(c.n)
+	a.order.each(from, to, func(key uint64, times uint32) {
+		if s.nearby(s.column.unrank(key), r.own[0]) {
+			n += int64(times)
 		}
-	}
+	})
 	return float64(n)
 }
 
-// similar gives the ranks of the smallest and the largest value that differ from
-// own by no more than the tolerance: of money in whole minor units.
-func (s *slot) similar(own uint64) (from, to uint64) {
+// like gives the ranks of the smallest and the largest value that are as like to
+// own as is asked for: of money in whole minor units. Of places they are those
+// that lie far enough north and south.
+func (s *slot) like(own uint64) (from, to uint64) {
 	c := s.column
+	if c.kind == placeColumn {
+		lat, most := own>>32, s.within/(nano/placeUnit*111)+1 // a degree is 111.19 km
+		return c.rank((lat - min(lat, most)) << 32), c.rank(min(lat+most, 180*placeUnit)<<32 | math.MaxUint32)
+	}
 	if c.kind == moneyColumn {
 		v := int64(own)
 		hi, lo := bits.Mul64(uint64(max(v, -v)), s.within)
