@@ -2,11 +2,15 @@ package rulesets_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/sluice-risk/sluice/engine"
 	"github.com/sluice-risk/sluice/internal/diag"
@@ -34,6 +38,11 @@ func embedded(t *testing.T, name string) (*engine.Bundle, *enrich.Tables) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return build(t, name, files)
+}
+
+func build(t *testing.T, name string, files diag.Files) (*engine.Bundle, *enrich.Tables) {
+	t.Helper()
 	tables, err := enrich.New(enrich.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +73,112 @@ func TestPaymentsPassesItsOwnTests(t *testing.T) {
 		for _, f := range r.Faults {
 			t.Errorf("%s: %s", r.Name, f)
 		}
+	}
+}
+
+// The catalogue is data beside the binary: it is read from where it lies.
+func catalogue(t *testing.T) (*engine.Bundle, *enrich.Tables) {
+	t.Helper()
+	files, err := diag.ReadDir("scenarios")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return build(t, "scenarios", files)
+}
+
+func TestScenariosPassTheirOwnTests(t *testing.T) {
+	b, tables := catalogue(t)
+	results, err := replay.Test(b, decoder(), tables)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range results {
+		for _, f := range r.Faults {
+			t.Errorf("%s: %s", r.Name, f)
+		}
+	}
+	if w := b.Rules.Warnings(); len(w) > 0 {
+		t.Error(w)
+	}
+	// Every rule has a test or an example that hits, and one that does not.
+	hit, miss := map[string]bool{}, map[string]bool{}
+	for name, src := range b.Files {
+		var tests struct {
+			Tests []struct {
+				Expect struct {
+					Rules    []string `yaml:"rules"`
+					NotRules []string `yaml:"not_rules"`
+				}
+			}
+		}
+		var rules struct {
+			Rules []struct {
+				ID       string
+				Examples []struct{ Hit bool }
+			}
+		}
+		if !strings.HasSuffix(name, ".yaml") {
+			continue
+		}
+		if err := errors.Join(yaml.Unmarshal(src, &tests), yaml.Unmarshal(src, &rules)); err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range tests.Tests {
+			for _, id := range x.Expect.Rules {
+				hit[id] = true
+			}
+			for _, id := range x.Expect.NotRules {
+				miss[id] = true
+			}
+		}
+		for _, r := range rules.Rules {
+			for _, e := range r.Examples {
+				hit[r.ID], miss[r.ID] = hit[r.ID] || e.Hit, miss[r.ID] || !e.Hit
+			}
+		}
+	}
+	for _, r := range b.Rules.Rules() {
+		if !hit[r.ID] || !miss[r.ID] && r.Stage != "points" {
+			t.Errorf("%s: a test that hits %v, one that does not %v", r.ID, hit[r.ID], miss[r.ID])
+		}
+	}
+}
+
+// docs/scenarios.md has every number, every rule but the parts of typologies, and
+// only names that there are.
+func TestScenariosAreDocumented(t *testing.T) {
+	b, _ := catalogue(t)
+	doc, err := os.ReadFile("../docs/scenarios.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, r := range b.Rules.Rules() {
+		known[r.ID], known[r.Group] = true, true
+		if r.Stage != "points" && !bytes.Contains(doc, []byte("`"+r.ID+"`")) {
+			t.Errorf("rule %s is not in docs/scenarios.md", r.ID)
+		}
+	}
+	for _, name := range b.Rules.Features.Names() {
+		known[name] = true
+	}
+	number := 0
+	for line := range strings.Lines(string(doc)) {
+		var n int
+		if _, err := fmt.Sscanf(line, "| %d |", &n); err != nil {
+			continue
+		}
+		if number++; n != number {
+			t.Errorf("number %d comes after %d", n, number-1)
+		}
+		for i, name := range strings.Split(line, "`") {
+			if i%2 == 1 && !known[name] && name != "sanctions" {
+				t.Errorf("%d: there is no `%s`", n, name)
+			}
+		}
+	}
+	if number != 62 {
+		t.Errorf("%d numbers, want 62", number)
 	}
 }
 
