@@ -170,7 +170,7 @@ func (l *loader) window(f *feature, d *draft, p *paramsSpec) risk.Time {
 	if t := p.Window.Text; t.Value != "" && t.Value != "life" {
 		w, ok := parseDuration(t.Value)
 		if !ok || w < minWindow || w > maxWindow {
-			l.mistake(t, codeWindow, durationHelp(t.Value), "window is `%s`, want %s to %s, or life", t.Value, short(minWindow), short(maxWindow))
+			l.mistake(t, codeWindow, windowHelp(t.Value), "window is `%s`, want %s to %s, or life", t.Value, short(minWindow), short(maxWindow))
 		}
 		d.slot.window = risk.Time(w.Milliseconds())
 		f.info.Window = t.Value

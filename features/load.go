@@ -97,6 +97,19 @@ func (l *loader) limits(spec *limitsSpec) {
 	duration("dedup", spec.Dedup, 7*day, time.Hour, 366*day, &lim.Dedup)
 }
 
+var spokenLast = regexp.MustCompile(`^last[ :=]*([1-9][0-9]*)$`)
+
+// windowHelp is durationHelp for a window, which may be written in other ways too.
+func windowHelp(s string) string {
+	if m := spokenLast.FindStringSubmatch(s); m != nil {
+		return fmt.Sprintf("write {last: %s}", m[1])
+	}
+	if slices.Contains([]string{"all", "always", "ever", "forever", "infinite", "lifetime", "none", "unlimited"}, s) {
+		return "write life, or leave `window` out"
+	}
+	return durationHelp(s)
+}
+
 var spokenDuration = regexp.MustCompile(`^0*([1-9][0-9]{0,5})(\.5)?\s*([a-zA-Z]*)$`)
 
 // durationHelp says how a duration is written, and this one if it can be told.

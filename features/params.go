@@ -96,6 +96,8 @@ func (l *loader) params(f *feature, d *draft, spec *featureSpec) {
 	}
 }
 
+var percentForm = regexp.MustCompile(`^([1-9][0-9]?)%?$`)
+
 var decimalForm = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})(\.[0-9]{1,9})?$`)
 
 // decimal reads a number in units of 1e-9 that an aggregate needs, within bounds.
@@ -113,6 +115,10 @@ func (l *loader) decimal(kind diag.Text, name string, t diag.Text, example strin
 		from := "0"
 		if least > 0 {
 			from = "more than 0"
+		}
+		if m := percentForm.FindStringSubmatch(t.Value); m != nil && most == nano {
+			percent, _ := strconv.Atoi(m[1])
+			example = fmt.Sprintf("it is a part of 1: write %g", float64(percent)/100)
 		}
 		l.mistake(t, codeOperand, example, "%s is `%s`, want a number from %s to %d, with at most 9 decimals", name, t.Value, from, most/nano)
 	}

@@ -176,7 +176,7 @@ func unknownAggregate(kind diag.Text) diag.Diagnostic {
 // otherWords are what aggregates are called elsewhere.
 var otherWords = map[string]string{
 	"average": "avg", "mean": "avg", "total": "sum", "unique": "distinct", "count_distinct": "distinct", "nunique": "distinct",
-	"minimum": "min", "maximum": "max", "latest": "last", "earliest": "first", "std": "stddev", "sd": "stddev", "percentile": "quantile", "median": "quantile", "mode": "share",
+	"minimum": "min", "maximum": "max", "latest": "last", "earliest": "first", "std": "stddev", "sd": "stddev", "percentile": "quantile", "median": "quantile` with `q: 0.5", "mode": "share",
 	"velocity": "count", "streak": "run", "levenshtein": "text_distance", "formula": "expr", "expression": "expr",
 }
 
