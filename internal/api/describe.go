@@ -77,6 +77,8 @@ var fieldTexts = map[string]string{
 	"device.language":   "Language of the browser, BCP 47.",
 	"device.timezone":   "Time zone of the browser, IANA.",
 	"device.session_id": "Id of the session.",
+	"device.lat":        "Latitude in degrees, where the device knows it; two decimals are kept.",
+	"device.lon":        "Longitude in degrees; two decimals are kept.",
 
 	"address.name":        "Name at the address.",
 	"address.line1":       "Street and number.",
@@ -86,6 +88,8 @@ var fieldTexts = map[string]string{
 	"address.postal_code": "Postal code.",
 	"address.country":     "Country, ISO 3166-1 alpha-2.",
 	"address.phone":       "Telephone number.",
+	"address.lat":         "Latitude in degrees; two decimals are kept.",
+	"address.lon":         "Longitude in degrees; two decimals are kept.",
 
 	"merchant.id":      "Your id of the merchant.",
 	"merchant.name":    "Name of the merchant.",
@@ -103,6 +107,15 @@ var fieldTexts = map[string]string{
 	"party.bic":        "BIC of the bank.",
 	"party.wallet":     "Address of a wallet.",
 
+	"party.created":     "When its account was opened.",
+	"party.email":       "E-mail address.",
+	"party.phone":       "Telephone number, best in international form.",
+	"party.line1":       "Street and number.",
+	"party.line2":       "Rest of the address.",
+	"party.city":        "City.",
+	"party.region":      "State or province.",
+	"party.postal_code": "Postal code.",
+
 	"vessel.name": "Name of the ship.",
 	"vessel.imo":  "IMO number of the ship.",
 
@@ -114,7 +127,7 @@ var fieldTexts = map[string]string{
 	"escrow.release_due": "When it is to be released.",
 
 	"order.id":        "Id of the order.",
-	"settlement.rate": "Rate applied.",
+	"settlement.rate": "Rate applied: units of the settlement's currency for one of the amount's.",
 
 	"label.event":  "Id of the event that is named, of the same tenant.",
 	"label.kind":   "What it turned out to be.",
