@@ -75,8 +75,8 @@ type Item struct {
 	record   risk.Record // backing of Entry.Event
 	canonic  []byte      // what Translate made of Raw
 	recent   *settled    // durable and perhaps not stored, at enrich; nil: not there
-	known    *row        // found in the store at enrich; nil: not there
-	named    *row        // the same for the event that a label names
+	known    found       // in the store at enrich
+	named    found       // the same for the event that a label names
 	scenario *rules.Scenario
 	prepared features.Prepared
 	vector   features.Vector
@@ -114,7 +114,7 @@ func (it *Item) release() {
 	it.Entry, it.Raw, it.Tenant, it.Source = risk.Entry{}, nil, "", risk.Source{}
 	it.Strict, it.Redact, it.Reply, it.Bundle, it.Translate = false, false, nil, nil, nil
 	it.Arrival, it.Started = 0, time.Time{}
-	it.recent, it.known, it.named, it.scenario, it.entry = nil, nil, nil, nil, nil
+	it.recent, it.known, it.named, it.scenario, it.entry = nil, found{}, found{}, nil, nil
 	it.body, it.public, it.subject, it.action, it.verdict, it.err = nil, nil, "", 0, 0, nil
 	it.record.Reset()
 	items.Put(it)

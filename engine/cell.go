@@ -35,6 +35,7 @@ type Options struct {
 	RetainBytes      int64         // of journal, 200 GiB; what is needed stays all the same
 	DiskReserve      int64         // bytes kept free, 1 GiB; negative: no guard
 	DiskBallast      int64         // bytes given up when the reserve is reached, 64 MiB
+	BackfillShare    float64       // of one core that a backfill may take, 0.5
 
 	Journal  journal.Options
 	Store    store.Options
@@ -44,6 +45,8 @@ type Options struct {
 	// Seal closes the payload of a source's record that is refused, so that its dead
 	// letter can carry it; nil: payloads are not kept. It is called by any goroutine.
 	Seal func(risk.Source, []byte) []byte
+
+	step func(name string) // called behind each step of a backfill, by tests
 }
 
 // Cell is one journal, one total order, one state: the walk with what makes it
@@ -82,6 +85,11 @@ type Cell struct {
 	origin     atomic.Pointer[risk.Genesis] // nil before Begin
 	oversize   bool                         // the journal is larger than RetainBytes, and that was said
 	progress   progress                     // what the ordering goroutine knows beside the walk
+	space      store.Space                  // of the entities; the ordering goroutine's
+	aside      aside
+	backfill   backfill
+	retaining  sync.Mutex
+	hold       atomic.Uint64 // position that the backfill still needs of the journal; 0: none
 }
 
 // Run is the walk. It returns when ctx is done and everything accepted has been
@@ -146,6 +154,12 @@ func (c *Cell) Run(ctx context.Context) error {
 		return nil
 	})
 	steps.Go(func() error { return c.fillFilter(failed) })
+	steps.Go(func() error { // the past of new features, beside all that
+		learning, stop := context.WithCancel(failed)
+		defer stop()
+		defer context.AfterFunc(ctx, stop)()
+		return c.runBackfill(learning)
+	})
 	if c.guard != nil {
 		watching, stop := context.WithCancel(failed)
 		defer stop()
@@ -225,7 +239,7 @@ func (c *Cell) abandon() {
 }
 
 // Journal order is fixed here: everything that waits, at most BatchEvents and
-// 4 MiB, without a timer. An activation closes the batch before it. Nil when the
+// 4 MiB, without a timer. An activation or a cutover closes the batch before it. Nil when the
 // cell is closed and empty.
 func (c *Cell) gather(ctx context.Context) *Batch {
 	const maxBytes = 4 << 20
@@ -276,7 +290,7 @@ func (c *Cell) gather(ctx context.Context) *Batch {
 }
 
 // alone tells whether an entry must be by itself in its batch.
-func (it *Item) alone() bool { return it.Entry.Activation != nil }
+func (it *Item) alone() bool { return it.Entry.Activation != nil || it.Entry.Cutover != nil }
 
 // append writes the batch to the journal and starts the one fsync it needs. A
 // batch is written only when the one before it is durable, so that a torn tail is

@@ -24,6 +24,11 @@ type pending struct {
 	wanted     journal.Position // the oldest position that is to be kept
 	needed     journal.Position // the oldest that must be, however large the journal
 	taken      time.Time
+
+	space    store.Space // of the entities
+	cutovers uint32
+	flip     bool // the first one behind a cutover
+	clear    bool // may carry removals from aside
 }
 
 // progress is what the ordering goroutine keeps beside the walk.
@@ -52,6 +57,9 @@ type cellState struct {
 	Offsets     map[string]map[int32]int64 `json:"offsets"`
 	Marks       []mark                     `json:"marks"`
 	Features    []byte                     `json:"features"`
+	Space       string                     `json:"space"`    // of the entities; empty: the first
+	Awaited     journal.Position           `json:"awaited"`  // see Walk
+	Cutovers    uint32                     `json:"cutovers"` // so far
 }
 
 // note keeps account of an ordered batch and takes a checkpoint behind it when
@@ -77,6 +85,8 @@ func (c *Cell) note(b *Batch) {
 	if b.bundle != nil {
 		c.dedup.Store(int64(b.bundle.Rules.Features.Limits().Dedup))
 	}
+	c.aim()
+	p.changed = p.changed || c.aside.state.Load() == asideDirty && c.walk.next > 1
 	due := b.final || p.events >= c.opts.CheckpointEvents ||
 		p.bytes+c.walk.dirty() >= c.store.Room()*3/4 ||
 		time.Since(p.at) >= c.opts.CheckpointEvery
@@ -111,7 +121,10 @@ func (c *Cell) take(b *Batch) *pending {
 	p.taken++
 	p.events, p.bytes, p.at, p.changed = 0, 0, time.Now(), false
 	w := c.walk
-	out := &pending{generation: p.taken, taken: p.at}
+	out := &pending{generation: p.taken, taken: p.at, space: c.space, cutovers: w.ledger.generation}
+	state := c.aside.state.Load()
+	out.flip = state == asideHanded
+	out.clear = state == asideDirty && b.generation >= c.aside.flipped.Load()
 	out.rows, out.answers = w.ledger.take(p.taken)
 	cp := &out.checkpoint
 	cp.Position = uint64(w.next - 1)
@@ -127,13 +140,14 @@ func (c *Cell) take(b *Batch) *pending {
 	put := func(space store.Space, key, value []byte) {
 		cp.Puts = append(cp.Puts, store.Put{Space: space, Key: key, Value: value})
 	}
-	state := cellState{Genesis: w.origin, Activation: w.active, ActivatedAt: w.activeAt, Offsets: p.offsets, Marks: p.marks}
+	cell := cellState{Genesis: w.origin, Activation: w.active, ActivatedAt: w.activeAt, Offsets: p.offsets, Marks: p.marks,
+		Space: string(byte(c.space)), Awaited: w.awaited, Cutovers: w.ledger.generation}
 	if w.state != nil {
-		state.Features = w.state.Checkpoint(func(key, value []byte, replaces uint64) (sum uint64) {
-			p := store.Put{Space: store.Entities, Key: keep(key), Replaces: replaces}
+		cell.Features = w.state.Checkpoint(func(key, value []byte, replaces uint64) (sum uint64) {
+			p := store.Put{Space: c.space, Key: keep(key), Replaces: replaces}
 			if value != nil {
 				p.Value = keep(value)
-				sum = store.Sum(store.Entities, key, value)
+				sum = store.Sum(c.space, key, value)
 			}
 			cp.Puts = append(cp.Puts, p)
 			return sum
@@ -153,12 +167,22 @@ func (c *Cell) take(b *Batch) *pending {
 		row = m.row.append(row[:0])
 		put(store.Events, m.key[:], keep(row))
 	}
+	if out.flip {
+		for key, r := range w.ledger.learned {
+			row = r.append(row[:0])
+			put(store.Learned, keep(key[:]), keep(row))
+			if r.position == 0 { // the event itself may still come
+				p.filter.add(key, r.at)
+			}
+		}
+		w.ledger.storedBy = p.taken
+	}
 	for _, a := range out.answers {
 		put(store.Decisions, answerKey(a.key), mustJSON(a.Answered))
 	}
 	out.wanted, out.needed = p.keep(w, c.opts.RetainJournal)
-	state.Marks = p.marks
-	cp.State = mustJSON(state)
+	cell.Marks = p.marks
+	cp.State = mustJSON(cell)
 	return out
 }
 
@@ -186,11 +210,17 @@ func (p *progress) keep(w *Walk, retain time.Duration) (wanted, needed journal.P
 // retain releases journal segments that are older than wanted, and more of them
 // while the journal is too large, but never what is needed or not yet stored.
 func (c *Cell) retain(p *pending) error {
+	c.retaining.Lock()
+	defer c.retaining.Unlock()
 	keep := p.wanted
 	if c.journal.Bytes() > c.opts.RetainBytes {
 		keep = p.needed
 	}
-	freed, err := c.journal.Retain(min(keep, journal.Position(p.checkpoint.Position)))
+	keep = min(keep, journal.Position(p.checkpoint.Position))
+	if hold := journal.Position(c.hold.Load()); hold != 0 { // a second walk has yet to read it, or to read it again
+		keep = min(keep, hold)
+	}
+	freed, err := c.journal.Retain(keep)
 	if freed > 0 {
 		c.log.Info("journal segments released", "bytes", freed, "before", keep)
 	}
@@ -216,12 +246,25 @@ func (c *Cell) save(p *pending) error {
 	if err != nil {
 		return err
 	}
-	p.checkpoint.Puts = slices.Concat(p.checkpoint.Puts, p.blocks.puts(), p.expiry.puts(p.checkpoint.Position), expired)
+	var cleared []store.Put
+	last := false
+	switch {
+	case p.clear:
+		if cleared, last, err = c.clear(p, expired); err != nil {
+			return err
+		}
+	case p.flip:
+		if cleared, err = c.forgetSecond(); err != nil {
+			return err
+		}
+	}
+	p.checkpoint.Puts = slices.Concat(p.checkpoint.Puts, p.blocks.puts(), p.expiry.puts(p.checkpoint.Position), expired, cleared)
 	if err := c.store.Commit(&p.checkpoint); err != nil {
 		return fmt.Errorf("engine: checkpoint at position %d: %w", p.checkpoint.Position, err)
 	}
 	c.generation.Store(p.generation)
 	c.memory.drop(p)
+	c.cleared(p, last)
 	if err := c.retain(p); err != nil {
 		return err
 	}

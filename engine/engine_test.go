@@ -84,10 +84,21 @@ func start(t testing.TB, dir string, o engine.Options) *running {
 	if err != nil {
 		t.Fatalf("Open(%s) = %v", dir, err)
 	}
+	return run(t, c, release())
+}
+
+func run(t testing.TB, c *engine.Cell, b *engine.Bundle) *running {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	r := &running{c, t, stop, make(chan error, 1)}
-	go func() { r.done <- c.Run(ctx) }()
-	if err := c.Begin(t.Context(), release(), "test"); err != nil {
+	go func() {
+		err := c.Run(ctx)
+		if err != nil { // what waits for an answer would wait for good
+			panic(fmt.Sprintf("%s: Run() = %v", t.Name(), err))
+		}
+		r.done <- err
+	}()
+	if err := c.Begin(t.Context(), b, "test"); err != nil {
 		t.Fatalf("Begin() = %v", err)
 	}
 	t.Cleanup(r.close)

@@ -108,12 +108,25 @@ func (c *Cell) lookUp(it *Item) {
 	rec := it.Entry.Event
 	// Memory first: what a checkpoint takes out of it in between is in the store.
 	it.recent, _ = c.memory.find(it.Key)
-	if it.known = nil; rec.Source.Again || c.progress.filter.mayHold(it.Key) { // the filter knows no more than dedup asks for
-		it.known, it.err = c.stored(it.Key)
+	it.known, it.named = found{}, found{}
+	if rec.Source.Again || c.progress.filter.mayHold(it.Key) { // the filter knows no more than dedup asks for
+		it.known, it.err = c.found(it.Key)
 	}
 	if it.err == nil && namesAnother(&rec.Event) {
-		it.named, it.err = c.stored(risk.KeyOf(rec.Tenant, rec.Event.Label.Event))
+		it.named, it.err = c.found(risk.KeyOf(rec.Tenant, rec.Event.Label.Event))
 	}
+}
+
+// found gives all that the store holds of an event. What a second walk has learned is
+// read first: the checkpoint that puts it into the row removes it.
+func (c *Cell) found(key risk.EventKey) (f found, err error) {
+	if c.aside.used() {
+		f.learned, err = c.storedIn(store.Learned, key)
+	}
+	if err == nil {
+		f.row, err = c.stored(key)
+	}
+	return f, err
 }
 
 // tables are the look-ups with the active release's rates.
@@ -126,8 +139,10 @@ func (c *Cell) tables() *enrich.Tables {
 
 // stored finds an event's row in the store, nil when it is not there. A damaged
 // row is an error: it must not pass for a new event.
-func (c *Cell) stored(key risk.EventKey) (*row, error) {
-	switch value, err := c.store.Get(store.Events, key[:]); {
+func (c *Cell) stored(key risk.EventKey) (*row, error) { return c.storedIn(store.Events, key) }
+
+func (c *Cell) storedIn(space store.Space, key risk.EventKey) (*row, error) {
+	switch value, err := c.store.Get(space, key[:]); {
 	case err == nil:
 		return parseRow(value)
 	case errors.Is(err, store.ErrNotFound):
@@ -141,18 +156,20 @@ func (c *Cell) stored(key risk.EventKey) (*row, error) {
 // Until then every event is looked up.
 func (c *Cell) fillFilter(ctx context.Context) error {
 	edge := risk.Time(c.watermark.Load()).Add(-time.Duration(c.dedup.Load()))
-	err := c.store.Scan(store.Events, nil, func(key, value []byte, _ uint64) error {
-		r, err := parseRow(value)
+	for _, space := range [...]store.Space{store.Events, store.Learned} {
+		err := c.store.Scan(space, nil, func(key, value []byte, _ uint64) error {
+			r, err := parseRow(value)
+			if err != nil {
+				return err
+			}
+			if r.at >= edge && (space == store.Events || r.position == 0) {
+				c.progress.filter.add(risk.EventKey(key), r.at)
+			}
+			return ctx.Err()
+		})
 		if err != nil {
-			return err
+			return ignore(err, context.Canceled)
 		}
-		if r.at >= edge {
-			c.progress.filter.add(risk.EventKey(key), r.at)
-		}
-		return ctx.Err()
-	})
-	if err != nil {
-		return ignore(err, context.Canceled)
 	}
 	c.progress.filter.ready.Store(true)
 	return nil
@@ -199,8 +216,8 @@ func (c *Cell) settled(it *Item) bool {
 	content, at := risk.Digest{}, risk.Time(0)
 	if m := it.recent; m != nil {
 		content, at = m.content, m.at
-	} else if it.known != nil && it.known.position != 0 {
-		content, at = it.known.content, it.known.at
+	} else if r := it.known.row; r != nil && r.position != 0 {
+		content, at = r.content, r.at
 	} else {
 		return false
 	}

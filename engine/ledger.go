@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/sluice-risk/sluice/features"
@@ -20,6 +21,15 @@ type row struct {
 	decided  bool
 	block    journal.Position // where its decision is stored; 0: not yet
 	touches  []features.Touch
+
+	generation uint32    // cutovers of the walk that wrote it
+	heard      risk.Time // the time that a label's horizon is counted from, when it is not at
+}
+
+// found is what the store holds of an event.
+type found struct {
+	row     *row // nil: not there
+	learned *row // by a second walk; nil: nothing
 }
 
 // memory is a row and its decision between the walk and the next checkpoint.
@@ -41,6 +51,10 @@ type ledger struct {
 	pending []*memory   // changed since the last checkpoint, in order of change
 	answers []*answered // the same for fallbacks
 	retired []*memory   // stored, and kept until every batch can see them in the store
+
+	generation uint32                 // cutovers so far
+	learned    map[risk.EventKey]*row // by the second walk of the last one, not yet in the store
+	storedBy   uint64                 // the checkpoint that stores learned; 0: none yet
 }
 
 // answered is a fallback that went out before the decision.
@@ -49,12 +63,21 @@ type answered struct {
 	*risk.Answered
 }
 
-// find gives what is remembered of an event: the newer of memory and store.
-func (l *ledger) find(key risk.EventKey, stored *row) *row {
+// find gives what is remembered of an event: the newer of memory and store, and
+// over it what the second walk of the last cutover has learned of it.
+func (l *ledger) find(key risk.EventKey, stored found) *row {
+	r := stored.row
 	if m := l.entries[key]; m != nil {
-		return &m.row
+		r = &m.row
 	}
-	return stored
+	over := l.learned[key]
+	if over == nil {
+		over = stored.learned
+	}
+	if over == nil || over.generation != l.generation {
+		return r // of a second walk that has not taken over
+	}
+	return r.learn(over)
 }
 
 // remembered is for how long an event of a source is known again. A record that is
@@ -100,8 +123,9 @@ func (l *ledger) label(it *Item, rec *risk.Record, watermark risk.Time) labelUse
 	}
 	kind := labelKind(&rec.Event)
 	key := risk.KeyOf(rec.Tenant, rec.Event.Label.Event)
-	named := l.find(key, it.named)
-	if named != nil && watermark.Sub(named.at) > l.limits.LabelHorizon {
+	known := l.find(key, it.named)
+	named := known
+	if named != nil && watermark.Sub(named.since()) > l.limits.LabelHorizon {
 		named = nil
 	}
 	switch {
@@ -113,7 +137,14 @@ func (l *ledger) label(it *Item, rec *risk.Record, watermark risk.Time) labelUse
 	case named == nil:
 		if len(it.prepared.Touches()) > 0 {
 			at, _ := features.Clamp(rec.Event.Time, rec.Arrival)
-			l.remember(key, row{at: max(watermark, at), labels: kind})
+			r := row{at: max(watermark, at)}
+			if known != nil { // beyond the horizon, and still not to be accepted again
+				heard := r.at
+				r = *known
+				r.heard, r.touches = heard, nil
+			}
+			r.labels = kind
+			l.remember(key, r).stored = false // it expires later
 		}
 		return labelUnknown
 	case named.labels&kind != 0:
@@ -136,9 +167,11 @@ func (l *ledger) label(it *Item, rec *risk.Record, watermark risk.Time) labelUse
 func (l *ledger) remember(key risk.EventKey, r row) *memory {
 	m := l.entries[key]
 	if m == nil {
-		m = &memory{row: r, key: key, stored: r.position != 0}
+		m = &memory{key: key, stored: r.position != 0}
 		l.entries[key] = m
 	}
+	m.row = r
+	m.generation = l.generation
 	l.change(m)
 	return m
 }
@@ -152,6 +185,8 @@ func (l *ledger) add(it *Item, rec *risk.Record, position journal.Position, wate
 		content:  rec.Content,
 		decided:  it.verdict == Decided,
 		touches:  append([]features.Touch(nil), it.prepared.Touches()...),
+
+		generation: l.generation,
 	}}
 	if early := l.find(it.Key, it.known); early != nil && early.position == 0 {
 		m.labels = early.labels
@@ -183,9 +218,12 @@ func (l *ledger) note(it *Item, position journal.Position) {
 
 // take hands over all that changed, to be stored by checkpoint generation g.
 func (l *ledger) take(g uint64) (rows []*memory, answers []*answered) {
-	rows, answers = l.pending, l.answers
-	for _, m := range rows {
+	rows, answers = l.pending[:0], l.answers
+	for _, m := range l.pending {
 		m.listed, m.checkpoint = false, g
+		if l.entries[m.key] == m { // else its event came after the label, or came again
+			rows = append(rows, m)
+		}
 	}
 	l.retired = append(l.retired, rows...)
 	l.pending, l.answers = nil, nil
@@ -206,13 +244,16 @@ func (l *ledger) drop(g uint64) {
 		n++
 	}
 	l.retired = l.retired[n:]
+	if l.storedBy != 0 && l.storedBy <= g {
+		l.learned, l.storedBy = nil, 0
+	}
 }
 
 // expire forgets, in a walk without a store, what nothing can ask for any more.
 func (l *ledger) expire(watermark risk.Time) {
 	n := 0
 	for _, m := range l.pending {
-		if watermark.Sub(m.at) <= max(l.limits.Dedup, l.limits.LabelHorizon) {
+		if watermark.Sub(m.newest()) <= max(l.limits.Dedup, l.limits.LabelHorizon) {
 			break
 		}
 		if l.entries[m.key] == m {
@@ -245,11 +286,19 @@ func labelKind(e *risk.Event) uint8 {
 }
 
 // A stored row: format byte, position, instant, block, labels, flags, content
-// digest, then role and id of each touch. docs/format.md has it as a table.
-const rowFormat = 1
+// digest, in format 2 the generation and the other instant, then role and id of each
+// touch. docs/format.md has it as a table.
+const (
+	rowFormat        = 1 // of the first generation
+	rowFormatLearned = 2
+)
 
 func (r *row) append(dst []byte) []byte {
-	dst = append(dst, rowFormat)
+	format := byte(rowFormat)
+	if r.generation != 0 || r.heard != 0 {
+		format = rowFormatLearned
+	}
+	dst = append(dst, format)
 	dst = binary.AppendUvarint(dst, uint64(r.position))
 	dst = binary.AppendVarint(dst, int64(r.at))
 	dst = binary.AppendUvarint(dst, uint64(r.block))
@@ -259,6 +308,10 @@ func (r *row) append(dst []byte) []byte {
 	}
 	dst = append(dst, r.labels, flags)
 	dst = append(dst, r.content[:]...)
+	if format == rowFormatLearned {
+		dst = binary.AppendUvarint(dst, uint64(r.generation))
+		dst = binary.AppendVarint(dst, int64(r.heard))
+	}
 	for _, t := range r.touches {
 		dst = binary.BigEndian.AppendUint32(dst, t.Role)
 		dst = append(dst, t.ID[:]...)
@@ -269,9 +322,10 @@ func (r *row) append(dst []byte) []byte {
 var errRow = errors.New("engine: stored event row is damaged or newer than this program")
 
 func parseRow(b []byte) (*row, error) {
-	if len(b) == 0 || b[0] != rowFormat {
+	if len(b) == 0 || b[0] != rowFormat && b[0] != rowFormatLearned {
 		return nil, errRow
 	}
+	format := b[0]
 	b = b[1:]
 	position, n := binary.Uvarint(b)
 	if n <= 0 {
@@ -292,6 +346,17 @@ func parseRow(b []byte) (*row, error) {
 	b = b[2:]
 	copy(r.content[:], b)
 	b = b[len(r.content):]
+	if format == rowFormatLearned {
+		generation, n := binary.Uvarint(b)
+		if n <= 0 || generation > math.MaxUint32 {
+			return nil, errRow
+		}
+		heard, m := binary.Varint(b[n:])
+		if m <= 0 {
+			return nil, errRow
+		}
+		r.generation, r.heard, b = uint32(generation), risk.Time(heard), b[n+m:]
+	}
 	const touch = 4 + len(risk.ID{})
 	if len(b)%touch != 0 {
 		return nil, errRow

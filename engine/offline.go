@@ -24,6 +24,20 @@ func NewOffline(decoder *risk.Decoder, tables *enrich.Tables, load func(risk.Act
 	return &Offline{Walk: NewWalk(load, nil), decoder: decoder, tables: tables, intakers: newPool()}
 }
 
+// Past says how the journal is read again from a position on: for the second walk
+// whose state a cutover goes on with.
+func (o *Offline) Past(read func(from journal.Position) (*journal.Reader, error)) {
+	o.second = func(c risk.Cutover, before journal.Position) (*Walk, error) {
+		s := newSecondWalk(o.bundle, journal.Position(c.From), o.ledger.generation+1)
+		r, err := read(s.next)
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		return s, s.learn(r, before)
+	}
+}
+
 // Pin makes b decide throughout, with its rates.
 func (o *Offline) Pin(b *Bundle) {
 	o.Walk.Pin(b)

@@ -38,10 +38,14 @@ func Open(dir string, o Options) (*Cell, error) {
 		nudge:    make(chan struct{}, 1),
 		intakers: newPool(),
 		memory:   recent{accepted: map[risk.EventKey]*settled{}, answered: map[risk.EventKey]*risk.Answered{}},
+		space:    store.Entities,
+		aside:    aside{free: make(chan struct{}, 1)},
+		backfill: backfill{wake: make(chan struct{}, 1)},
 		progress: progress{offsets: map[string]map[int32]int64{}, at: time.Now(), filter: newFilter()},
 	}
 	c.walk = NewWalk(func(a risk.Activation) (*Bundle, error) { return c.blobs.Load(a.SHA256, o.Tables) }, c.metrics)
 	c.walk.stored = true
+	c.walk.second = c.succeed
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -80,15 +84,24 @@ func (c *Cell) open(dir string) (err error) {
 	if last, ok := c.store.Last(); ok {
 		c.opts.Journal.Known = journal.Position(last.Position)
 	}
+	if c.backfill.stored, err = c.storedSecond(); err != nil {
+		return err
+	}
+	if st := c.backfill.stored; st != nil {
+		c.opts.Journal.Known = max(c.opts.Journal.Known, st.Position)
+		c.aside.state.Store(asideTaken)
+	}
 	if c.journal, err = journal.Open(cmp.Or(c.opts.JournalDir, filepath.Join(dir, "journal")), c.opts.Journal); err != nil {
 		return err
 	}
 	if err := c.restore(); err != nil {
 		return err
 	}
+	c.hold.Store(1) // a cutover in what follows may need the journal's first position
 	if err := c.catchUp(); err != nil {
 		return err
 	}
+	c.resume()
 	if origin := c.origin.Load(); origin != nil && origin.Cell != c.opts.Cell {
 		return fmt.Errorf("engine: the journal is that of cell %s, not of %s: a cell keeps its name, results are published under it", origin.Cell, c.opts.Cell)
 	}
@@ -129,17 +142,42 @@ func (c *Cell) restore() error {
 			return err
 		}
 	}
+	if s.Space != "" {
+		c.space = store.Space(s.Space[0])
+	}
+	w.awaited, w.ledger.generation = s.Awaited, s.Cutovers
+	if st := c.backfill.stored; st != nil && st.Position > c.journal.End() {
+		return fmt.Errorf("engine: a backfill has read position %d, the journal ends at %d: entries are missing from the journal", st.Position, c.journal.End())
+	}
 	if s.Offsets != nil {
 		c.progress.offsets = s.Offsets
 	}
 	c.progress.marks = s.Marks
 	// The scan also proves that no entity is lost, stale or back from the dead.
-	return c.store.Scan(store.Entities, nil, func(key, value []byte, sum uint64) error {
+	return c.store.ScanEntities(func(space store.Space, key, value []byte, sum uint64) error {
+		if space != c.space { // of a second walk, or to be removed
+			return nil
+		}
 		if w.state == nil {
 			return errors.New("engine: the store holds entities of no release")
 		}
 		return w.state.RestoreEntity(key, value, sum)
 	})
+}
+
+// resume settles, when the journal is applied, what becomes of a stored second walk.
+func (c *Cell) resume() {
+	c.aim()
+	st := c.backfill.stored
+	switch {
+	case c.aside.state.Load() == asideHanded: // the next checkpoint lets go
+	case st != nil && st.Activation == c.walk.awaited:
+		c.hold.Store(uint64(max(st.Position+1, st.From)))
+	default:
+		c.backfill.stored = nil
+		c.aside.state.CompareAndSwap(asideTaken, asideDirty)
+		c.hold.Store(0)
+	}
 }
 
 // catchUp applies what the journal has behind the checkpoint.
@@ -329,6 +367,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.DiskBallast == 0 {
 		o.DiskBallast = 64 << 20
+	}
+	if o.BackfillShare <= 0 || o.BackfillShare > 1 {
+		o.BackfillShare = 0.5
+	}
+	if o.step == nil {
+		o.step = func(string) {}
 	}
 	if o.Cell == "" {
 		o.Cell = "cell-0"

@@ -126,7 +126,7 @@ type expiry struct {
 }
 
 func (e *expiry) add(m *memory) {
-	e.youngest = max(e.youngest, m.at)
+	e.youngest = max(e.youngest, m.newest())
 	e.rows = append(e.rows, m.key[:]...)
 	if m.block != 0 && m.block != e.last {
 		e.last = m.block
@@ -194,7 +194,7 @@ func (c *Cell) expired(watermark risk.Time) (gone []store.Put, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if r != nil && r.at < edge { // else the id came again as another event
+		if r != nil && r.newest() < edge { // else the id came again as another event
 			gone = append(gone, store.Put{Space: store.Events, Key: append([]byte(nil), event[:]...)})
 		}
 		if c.has(store.Decisions, answerKey(event)) {

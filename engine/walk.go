@@ -24,13 +24,16 @@ type Walk struct {
 	active   risk.Activation
 	activeAt journal.Position
 	origin   risk.Genesis
+	awaited  journal.Position // activation whose new features wait for a cutover; 0: none does
 
-	load    func(risk.Activation) (*Bundle, error)
-	pinned  bool // the bundle was given from outside; activations change nothing
-	stored  bool // a store takes over what the ledger remembers
-	workers pool
-	metrics *Metrics
-	scores  map[string]prometheus.Observer // by scenario, of the bundle
+	load     func(risk.Activation) (*Bundle, error)
+	second   func(c risk.Cutover, before journal.Position) (*Walk, error) // that a cutover goes on with
+	pinned   bool                                                         // the bundle was given from outside; activations change nothing
+	learning bool                                                         // a second walk: it decides nothing
+	stored   bool                                                         // a store takes over what the ledger remembers
+	workers  pool
+	metrics  *Metrics
+	scores   map[string]prometheus.Observer // by scenario, of the bundle
 }
 
 // NewWalk returns a walk before the first entry. load gives the bundle of an
@@ -44,7 +47,7 @@ func NewWalk(load func(risk.Activation) (*Bundle, error), m *Metrics) *Walk {
 
 // Pin makes b decide throughout, whatever the journal activates.
 func (w *Walk) Pin(b *Bundle) {
-	w.use(b)
+	w.use(b, 0)
 	w.pinned = true
 }
 
@@ -65,8 +68,10 @@ func (w *Walk) Apply(b *Batch) error {
 	since := w.metrics.beginFeatures(b)
 	w.features(b)
 	w.metrics.endFeatures(b, since)
-	w.workers.each(b, w.decide)
-	w.conclude(b)
+	if !w.learning {
+		w.workers.each(b, w.decide)
+		w.conclude(b)
+	}
 	w.next += journal.Position(len(b.Items))
 	if !w.stored {
 		w.ledger.expire(w.watermark())
@@ -88,6 +93,13 @@ func (w *Walk) control(b *Batch) error {
 			if err := w.activate(it, b.First+journal.Position(i)); err != nil {
 				return err
 			}
+		case e.Cutover != nil:
+			if len(b.Items) > 1 && b.events() {
+				return fmt.Errorf("engine: cutover at position %d shares its batch with events", b.First+journal.Position(i))
+			}
+			if err := w.cutover(*e.Cutover, b.First+journal.Position(i)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -105,19 +117,52 @@ func (w *Walk) activate(it *Item, at journal.Position) error {
 			return &BlobError{Position: at, SHA256: w.active.SHA256, Err: err}
 		}
 	}
-	w.use(next)
+	w.use(next, at)
 	return nil
 }
 
-func (w *Walk) use(b *Bundle) {
+// use makes b the release that decides, from its activation on. Features that it adds
+// to a past wait for the cutover of a second walk; one that is under way goes on when
+// the features are the same.
+func (w *Walk) use(b *Bundle, at journal.Position) {
+	was := w.bundle
 	w.bundle = b
 	w.scores = w.metrics.expect(b)
 	if w.state == nil {
 		w.state = features.NewState(b.Rules.Features)
 	} else {
 		w.state.Activate(b.Rules.Features)
+		w.state.Await()
+	}
+	if !w.state.Awaits() {
+		w.awaited = 0
+	} else if w.awaited == 0 || was.Rules.Features.Digest() != b.Rules.Features.Digest() {
+		w.awaited = at
 	}
 	w.ledger.limits = b.Rules.Features.Limits()
+}
+
+// cutover goes on with the state of the second walk that a cutover names, as it
+// stands before this position.
+func (w *Walk) cutover(c risk.Cutover, at journal.Position) error {
+	if w.pinned || w.awaited == 0 || journal.Position(c.Activation) != w.awaited {
+		return nil // nobody waits for it, or no longer
+	}
+	s, err := w.second(c, at)
+	if err != nil {
+		return fmt.Errorf("engine: cutover at position %d: %w", at, err)
+	}
+	if s.next != at {
+		return fmt.Errorf("engine: cutover at position %d: the second walk stands at %d", at, s.next)
+	}
+	if c.From > 1 {
+		s.state.Since(c.Since)
+	}
+	w.state = s.state
+	w.state.Activate(w.bundle.Rules.Features) // the same features, of a later release perhaps
+	w.ledger.succeed(&s.ledger, w.stored)
+	w.awaited = 0
+	return nil
 }
 
 // prepare computes what features needs of one event and no state: parallel.

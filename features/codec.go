@@ -30,7 +30,7 @@ func (st *State) appendSmall(b []byte) []byte {
 		b = append(b, st.set.slots[i].def[:]...)
 		b = binary.AppendUvarint(b, uint64(t.number))
 		b = binary.AppendVarint(b, int64(t.since))
-		b = append(b, bit(t.genesis))
+		b = append(b, bit(t.genesis)|bit(t.awaited)<<1)
 	}
 	var all []*layout
 	for _, l := range st.layouts.all {
@@ -77,7 +77,12 @@ func (st *State) Restore(small []byte) error {
 	for range d.count(len(digest{}) + 3) {
 		var def digest
 		copy(def[:], d.bytes(len(def)))
-		was[def] = tenure{d.number(), risk.Time(d.varint()), d.flag()}
+		t := tenure{number: d.number(), since: risk.Time(d.varint())}
+		flags := d.byte()
+		if t.genesis, t.awaited = flags&1 != 0, flags&2 != 0; flags > 2 {
+			d.fail("slot with flags %d", flags)
+		}
+		was[def] = t
 	}
 	for range d.count(1 + 8 + 2) {
 		l := &layout{number: d.number(), entity: d.uint64()}
@@ -110,9 +115,7 @@ func (st *State) Restore(small []byte) error {
 	for _, l := range st.layouts.all {
 		l.entities = 0
 	}
-	if st.started {
-		st.partial = partialsOf(st.set, st.numbers)
-	}
+	st.settle()
 	return nil
 }
 

@@ -55,7 +55,7 @@ func (ls *layouts) of(entity uint64) *layout {
 
 // Activate makes set the one that counts. A feature whose definition is the same
 // as in the set before keeps its past, under whatever name; any other counts from
-// the watermark on.
+// the watermark on, unless it is made to wait.
 func (st *State) Activate(set *Set) {
 	if set == st.set {
 		return
@@ -70,8 +70,8 @@ func (st *State) Activate(set *Set) {
 	st.bind(was)
 	if st.started {
 		st.floor = max(st.floor, st.watermark.Add(-set.limits.AllowedLateness))
-		st.partial = partialsOf(set, st.numbers)
 	}
+	st.settle()
 }
 
 // bind numbers the slots of the set and lays out its entities.
@@ -82,7 +82,7 @@ func (st *State) bind(was map[digest]tenure) {
 		c, ok := was[set.slots[i].def]
 		if !ok {
 			ls.nextSlot++
-			c = tenure{ls.nextSlot, st.watermark, !st.started}
+			c = tenure{number: ls.nextSlot, since: st.watermark, genesis: !st.started, fresh: st.started}
 		}
 		st.numbers[i] = c
 	}

@@ -44,6 +44,9 @@ func partialsOf(set *Set, tenures []tenure) partials {
 			continue
 		}
 		s, t := &set.slots[f.slot], tenures[f.slot]
+		if t.awaited { // missing altogether
+			continue
+		}
 		switch whole := t.since + s.window + s.delay; {
 		case s.window != 0:
 			of[i] = state{whole, whole}

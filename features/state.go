@@ -23,6 +23,9 @@ type State struct {
 	layouts layouts
 	partial partials
 
+	awaited   []int    // features that wait for their past
+	unawaited []uint64 // mask over all slots: those that do not; nil: none waits
+
 	dirty      []*entity
 	dirtyBytes int
 	gone       map[string]uint64 // stored keys to delete, with their sums
@@ -45,6 +48,8 @@ type tenure struct {
 	number  uint32
 	since   risk.Time
 	genesis bool // since the journal's first event
+	fresh   bool // added by the last release
+	awaited bool // not counted; see Await
 }
 
 // Timing is where an event falls in time.
@@ -125,6 +130,9 @@ func (st *State) Observe(p *Prepared, at, arrival risk.Time, v *Vector) Timing {
 			}
 		}
 	}
+	for _, f := range st.awaited {
+		v.Values[f] = missing
+	}
 	v.Partial = st.partial.at(now)
 	st.sweep()
 	return t
@@ -166,7 +174,7 @@ func (st *State) clock(at, arrival risk.Time) (t Timing) {
 		for i := range st.numbers {
 			st.numbers[i].since = t.At
 		}
-		st.partial = partialsOf(st.set, st.numbers)
+		st.settle()
 	}
 	t.TooLate = t.At < st.floor
 	st.watermark = max(st.watermark, t.At)
@@ -235,6 +243,12 @@ func (st *State) hit(p *Prepared, key int, id entityID) int {
 func (st *State) count(p *Prepared, at risk.Time) {
 	for i := range st.hits {
 		h := &st.hits[i]
+		def := &st.set.entities[h.def]
+		if st.unawaited != nil {
+			for w := range h.mask {
+				h.mask[w] &= st.unawaited[def.word+w]
+			}
+		}
 		var any uint64
 		for _, m := range h.mask {
 			any |= m
@@ -242,7 +256,6 @@ func (st *State) count(p *Prepared, at risk.Time) {
 		if any == 0 {
 			continue
 		}
-		def := &st.set.entities[h.def]
 		st.values = st.values[:0]
 		for c := range def.columns {
 			st.values = append(st.values, p.values[def.columns[c].from])

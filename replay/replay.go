@@ -154,6 +154,7 @@ func (r *Replay) Journal(ctx context.Context, log *journal.Log) (Summary, error)
 	}
 	defer in.Close()
 	r.walk.Begin(from)
+	r.walk.Past(log.Read)
 	for ctx.Err() == nil {
 		frame, err := in.Next()
 		if errors.Is(err, io.EOF) {

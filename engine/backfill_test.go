@@ -1,0 +1,228 @@
+package engine_test
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"strings"
+
+	"testing"
+	"time"
+
+	"github.com/sluice-risk/sluice/engine"
+)
+
+// What a release of these tests may have beside the features that its rules need, by
+// the entity that each adds.
+var extraEntities = map[string]string{
+	"buyer":  "{key: customer.id}",
+	"shop":   "{key: [merchant.id, card.token]}",
+	"wallet": "{keys: [sender.id, receiver.id]}",
+	"tool":   "{key: device.id}",
+}
+
+var extraFeatures = []string{
+	"x_buyer_life:     {count: {by: buyer}}",
+	"x_buyer_amounts:  {distinct: {by: buyer, of: amount.value}}",
+	"x_buyer_sum_3d:   {sum: {by: buyer, of: amount.base, window: 3d, delay: 1h}}",
+	"x_buyer_frauds:   {sum: {by: buyer, of: label.fraud, events: [label, chargeback]}}",
+	"x_shop_min:       {min: {by: shop, of: amount.base, window: 30d, current: exclude}}",
+	"x_shop_charges:   {count: {by: shop, window: 90d, events: [chargeback]}}",
+	"x_shop_labels:    {count: {by: shop, events: [label], where: label.kind == \"fraud\"}}",
+	"x_wallet_in:      {sum: {by: {observe: receiver.id, read: sender.id}, of: amount.base, window: 10d}}",
+	"x_wallet_last:    {since_last: {by: {entity: wallet, read: receiver.id}, current: exclude}}",
+	"x_tool_declines:  {count: {by: tool, window: 20d, events: [payment.outcome]}}",
+	"x_tool_cards:     {distinct: {by: tool, of: card.token}}",
+	"x_card_avg_7d:    {avg: {by: card, of: amount.base, window: 7d, where: amount.base > 20}}",
+	"x_ratio:          {expr: \"x_buyer_life > 0 ? x_buyer_amounts / x_buyer_life : 0\"}",
+}
+
+// releaseWith is the payments release with more features.
+func releaseWith(t testing.TB, extra []string, note string) *engine.Bundle {
+	t.Helper()
+	files := maps.Clone(release().Files)
+	text := string(files["features.yaml"])
+	all := strings.Join(extra, "\n")
+	for name, def := range extraEntities {
+		if strings.Contains(all, "by: "+name) || strings.Contains(all, "entity: "+name) || name == "wallet" && strings.Contains(all, "x_wallet_in") {
+			text = strings.Replace(text, "\nfeatures:\n", fmt.Sprintf("\n  %s: %s\nfeatures:\n", name, def), 1)
+		}
+	}
+	for _, f := range extra {
+		text += "  " + f + "\n"
+	}
+	files["features.yaml"] = []byte(text)
+	files["ruleset.yaml"] = append(bytes.Clone(files["ruleset.yaml"]), "# "+note+"\n"...)
+	b, err := engine.Build(files, tables())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// pickExtra draws features; the formula only with what it reads.
+func pickExtra(r *rand.Rand) (extra []string) {
+	last := len(extraFeatures) - 1
+	for i, f := range extraFeatures[:last] {
+		if r.IntN(3) > 0 || i < 2 {
+			extra = append(extra, f)
+		}
+	}
+	return append(extra, extraFeatures[last])
+}
+
+// dense is traffic in which every entity has much of a past: few cards, people,
+// shops and accounts, late and early events, events sent again, labels and outcomes
+// of events that came before, that come later and that never do.
+func dense(r *rand.Rand, n int) (events [][]byte) {
+	at := clock().AddDate(0, 0, -40)
+	pick := func(prefix string, of int) string { return fmt.Sprint(prefix, r.IntN(of)) }
+	for i := range n {
+		at = at.Add(time.Duration(r.IntN(2*40*24*60*60*1000/n)) * time.Millisecond)
+		if at.After(clock()) {
+			at = clock()
+		}
+		when := at
+		switch r.IntN(20) {
+		case 0:
+			when = at.Add(-time.Duration(r.IntN(24)) * time.Hour)
+		case 1:
+			when = at.Add(-time.Duration(r.IntN(72)) * time.Hour)
+		case 2:
+			when = at.Add(time.Duration(r.IntN(5)) * time.Minute)
+		}
+		if len(events) > 0 && r.IntN(30) == 0 {
+			events = append(events, events[max(0, len(events)-1-r.IntN(40))]) // surely within dedup
+			continue
+		}
+		head := fmt.Sprintf(`"event":{"id":"e%d","type":%%q,"time":%q}`, i, when.Format("2006-01-02T15:04:05.000Z"))
+		amount := fmt.Sprintf(`"amount":{"value":"%d.%02d","currency":"USD"}`, r.IntN(90), r.IntN(3))
+		named := fmt.Sprintf("e%d", max(0, i-1-r.IntN(60)))
+		if r.IntN(8) == 0 {
+			named = fmt.Sprintf("e%d", i+r.IntN(10))
+		}
+		var body string
+		switch k := r.IntN(20); {
+		case k < 9:
+			body = fmt.Sprintf(`{%s,%s,"card":{"token":%q},"customer":{"id":%q},"merchant":{"id":%q},"device":{"id":%q}}`,
+				fmt.Sprintf(head, "payment.authorization"), amount, pick("c", 9), pick("u", 7), pick("m", 3), pick("d", 5))
+		case k < 13:
+			body = fmt.Sprintf(`{%s,%s,"customer":{"id":%q},"sender":{"id":%q,"account":%q},"receiver":{"id":%q,"account":%q}}`,
+				fmt.Sprintf(head, "transfer"), amount, pick("u", 7), pick("p", 5), pick("a", 5), pick("p", 5), pick("a", 5))
+		case k < 15:
+			body = fmt.Sprintf(`{%s,"payment":{"status":"declined"},"label":{"event":%q},"device":{"id":%q}}`, fmt.Sprintf(head, "payment.outcome"), named, pick("d", 5))
+		case k < 17:
+			body = fmt.Sprintf(`{%s,"label":{"event":%q,"kind":"chargeback","reason":"fraud"}}`, fmt.Sprintf(head, "chargeback"), named)
+		default:
+			kind := []string{"fraud", "genuine", "early_warning", "other"}[r.IntN(4)]
+			own := ""
+			if r.IntN(3) == 0 {
+				own = fmt.Sprintf(`,"customer":{"id":%q}`, pick("u", 7))
+			}
+			body = fmt.Sprintf(`{%s,"label":{"event":%q,"kind":%q}%s}`, fmt.Sprintf(head, "label"), named, kind, own)
+		}
+		events = append(events, []byte(body))
+	}
+	return events
+}
+
+func startWith(t testing.TB, dir string, o engine.Options, b *engine.Bundle) *running {
+	t.Helper()
+	c, err := engine.Open(dir, o)
+	if err != nil {
+		t.Fatalf("Open(%s) = %v", dir, err)
+	}
+	return run(t, c, b)
+}
+
+// learned waits until no feature waits for its past.
+func (r *running) learned() {
+	r.t.Helper()
+	for end := time.Now().Add(30 * time.Second); len(r.Backfill().Features) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			r.t.Fatalf("no cutover: %+v", r.Backfill())
+		}
+	}
+}
+
+func (r *running) activate(b *engine.Bundle) {
+	r.t.Helper()
+	if _, err := r.Activate(r.t.Context(), b, "test"); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// fromTheStart decides the same events in a cell that has the release from the
+// beginning, and gives the decisions from an event on.
+func fromTheStart(t *testing.T, b *engine.Bundle, events [][]byte, from int) []byte {
+	t.Helper()
+	c := startWith(t, t.TempDir(), options(), b)
+	defer c.close()
+	return bodies(c.feed(events, 0)[from:])
+}
+
+// The heart of it: whatever releases came and went, whatever was restarted, when the
+// backfill is complete every decision is the one of an engine that had the last
+// release from the start; and a replay gives all of them again.
+func TestAfterABackfillAsIfFromTheStart(t *testing.T) {
+	for round := range torture(5, 300) {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			t.Parallel()
+			random := seeded(t, uint64(1000+round))
+			events := dense(random, 900+random.IntN(600))
+			o := options()
+			o.CheckpointEvents = 50 + random.IntN(500)
+			o.BatchEvents = 1 + random.IntN(64)
+			o.Store.CheckReplaces = true
+			if random.IntN(3) == 0 {
+				o.BackfillShare = 0.02
+			}
+			dir := t.TempDir()
+			extra := pickExtra(random)
+			c := startWith(t, dir, o, releaseWith(t, extra, "first"))
+			var all [][]byte
+			fed := 0
+			feed := func(n int) {
+				n = min(n, len(events)-200-fed)
+				all = append(all, bodies(c.feed(events[fed:fed+n], fed)))
+				fed += n
+			}
+			feed(100 + random.IntN(300))
+			last := releaseWith(t, extra, "first")
+			for n := range 1 + random.IntN(4) {
+				if random.IntN(4) > 0 {
+					extra = pickExtra(random)
+				}
+				last = releaseWith(t, extra, fmt.Sprint(n))
+				c.activate(last)
+				feed(random.IntN(150))
+				switch random.IntN(4) {
+				case 0:
+					c.close()
+					c = startWith(t, dir, o, last)
+				case 1, 2:
+					c.learned()
+				}
+				feed(random.IntN(150))
+			}
+			c.learned()
+			feed(1 << 20)
+			rest := bodies(c.feed(events[fed:], fed))
+			all = append(all, rest)
+			if random.IntN(2) == 0 {
+				c.close()
+				c = startWith(t, dir, o, last)
+				if f := c.Backfill().Features; len(f) > 0 {
+					t.Errorf("after a restart %v wait again", f)
+				}
+			}
+			c.close()
+			same(t, "an engine that had the features from the start", rest, fromTheStart(t, last, events, fed))
+			for _, batch := range []int{1, 512} {
+				_, again := replayed(t, dir, batch)
+				same(t, fmt.Sprint("replay in batches of ", batch), again, bytes.Join(all, nil))
+			}
+		})
+	}
+}
