@@ -15,9 +15,20 @@ import (
 	"github.com/sluice-risk/sluice/risk"
 )
 
+// Codes are the kinds of mistakes that this package reports.
+var Codes = []diag.Code{
+	{ID: codeFile, Explain: "The apiVersion is not the one of a file of tests."},
+	{ID: codeDiffers, Explain: "A test of the ruleset cannot be set up, or did not come out as it says."},
+}
+
+const (
+	codeFile    = "E401"
+	codeDiffers = "E402"
+)
+
 // A ruleset's tests: what came before, what comes now, what is expected.
 type testFile struct {
-	APIVersion string     `yaml:"apiVersion,required"`
+	APIVersion diag.Text  `yaml:"apiVersion,required" help:"begin with apiVersion: tests/v1"`
 	Ruleset    string     `yaml:"ruleset"`
 	Tests      []testSpec `yaml:"tests,required"`
 }
@@ -71,8 +82,8 @@ func Test(b *engine.Bundle, decoder *risk.Decoder, tables *enrich.Tables) ([]Tes
 			faults = append(faults, bad...)
 			continue
 		}
-		if f.APIVersion != "tests/v1" {
-			faults.Add(diag.Diagnostic{Code: "E001", Message: fmt.Sprintf("apiVersion %q is not tests/v1", f.APIVersion), Span: diag.Span{File: name, Line: 1, Column: 1, Width: 1}})
+		if f.APIVersion.Value != "tests/v1" {
+			faults.Add(f.APIVersion.Mistake(codeFile, "apiVersion `%s` is not `tests/v1`", f.APIVersion.Value))
 			continue
 		}
 		for i := range f.Tests {
@@ -93,7 +104,7 @@ type test struct {
 }
 
 func (t *test) fault(at diag.Span, format string, args ...any) {
-	t.faults.Add(diag.Diagnostic{Code: "E090", Message: fmt.Sprintf(format, args...), Span: at})
+	t.faults.Add(diag.Diagnostic{Code: codeDiffers, Message: fmt.Sprintf(format, args...), Span: at})
 }
 
 func (t *test) run(decoder *risk.Decoder, tables *enrich.Tables) {

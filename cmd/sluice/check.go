@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -57,6 +60,12 @@ func testCommand() *cobra.Command {
 func readRelease(dir string, talk io.Writer) (*engine.Bundle, error) {
 	files, err := diag.ReadDir(dir)
 	if err != nil {
+		switch info, e := os.Stat(dir); {
+		case errors.Is(e, fs.ErrNotExist):
+			err = fmt.Errorf("there is no directory %s", dir)
+		case e == nil && !info.IsDir():
+			err = fmt.Errorf("%s is a file; a ruleset is a directory", dir)
+		}
 		return nil, &exitError{exitInvalidRules, err}
 	}
 	tables, err := enrich.New(enrich.Options{})

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,5 +61,27 @@ func checkShows(t *testing.T, dir, golden string) {
 	}
 	if !bytes.Equal(shown, expected) {
 		t.Errorf("check shows\n%s\nwant\n%s", shown, expected)
+	}
+	for line := range strings.Lines(string(shown)) {
+		_, code, ok := strings.Cut(strings.TrimSpace(line), "docs: sluice help ")
+		if !ok {
+			continue
+		}
+		var help bytes.Buffer
+		if run(t.Context(), []string{"help", code}, nil, &help, io.Discard); !strings.HasPrefix(help.String(), code+": ") {
+			t.Errorf("sluice help %s: %q", code, help.String())
+		}
+	}
+}
+
+func TestCheckOfNoDirectory(t *testing.T) {
+	for dir, want := range map[string]string{
+		"testdata/nowhere":                       "there is no directory testdata/nowhere",
+		"testdata/check/aggregate/features.yaml": "is a file; a ruleset is a directory",
+	} {
+		var out, talk bytes.Buffer
+		if code := run(t.Context(), []string{"check", dir}, nil, &out, &talk); code != exitInvalidRules || !strings.Contains(talk.String(), want) {
+			t.Errorf("check %s: exit %d, %q, want %q", dir, code, talk.String(), want)
+		}
 	}
 }

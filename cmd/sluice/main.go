@@ -22,6 +22,7 @@ import (
 	"github.com/sluice-risk/sluice/internal/expression"
 	"github.com/sluice-risk/sluice/internal/lists"
 	"github.com/sluice-risk/sluice/internal/mapping"
+	"github.com/sluice-risk/sluice/replay"
 	"github.com/sluice-risk/sluice/rules"
 )
 
@@ -144,7 +145,7 @@ func explainCodes(root *cobra.Command) {
 		topic := c.Run
 		c.Run = func(c *cobra.Command, args []string) {
 			if len(args) == 1 {
-				for _, codes := range [][]diag.Code{diag.Codes, expression.Codes, features.Codes, rules.Codes, lists.Codes, mapping.Codes} {
+				for _, codes := range [][]diag.Code{diag.Codes, expression.Codes, features.Codes, rules.Codes, lists.Codes, mapping.Codes, replay.Codes} {
 					for _, code := range codes {
 						if strings.EqualFold(code.ID, args[0]) {
 							fmt.Fprintf(c.OutOrStdout(), "%s: %s\n", code.ID, code.Explain)

@@ -160,3 +160,14 @@ func TestDigest(t *testing.T) {
 		t.Error("a file that is not there counts as an empty one")
 	}
 }
+
+// Carets stand right below emoji as terminals draw them.
+func TestColumns(t *testing.T) {
+	for text, want := range map[string]int{
+		"abc": 3, "é́": 1, "测试": 4, "１０m": 5, "🙂": 2, "👍🏽": 2, "👩‍👩‍👧": 2, "⚠️": 2, "⚠": 1, "✅": 2, "⏰x": 3, "🏽": 2, "a\u200bb": 2, "🟢": 2, "©": 1,
+	} {
+		if got := columns([]rune(text)); got != want {
+			t.Errorf("columns(%q) = %d, want %d", text, got, want)
+		}
+	}
+}

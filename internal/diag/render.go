@@ -96,9 +96,19 @@ func printable(s string) string {
 	}, s)
 }
 
+// columns counts the columns of a line. A run of emoji that is drawn as one takes
+// the columns of its first; U+FE0F makes an emoji of the character before it.
 func columns(line []rune) (n int) {
-	for _, r := range line {
-		n += runeColumns(r)
+	const joiner, emoji = '\u200d', '\ufe0f'
+	for i, r := range line {
+		switch {
+		case i > 0 && line[i-1] == joiner:
+		case i > 0 && r >= 0x1f3fb && r <= 0x1f3ff && runeColumns(line[i-1]) == 2: // skin tone
+		case i > 0 && r == emoji && unicode.Is(unicode.So, line[i-1]):
+			n += 2 - runeColumns(line[i-1])
+		default:
+			n += runeColumns(r)
+		}
 	}
 	return n
 }
@@ -117,16 +127,22 @@ func runeColumns(r rune) int {
 	return 1
 }
 
-// wide holds the East Asian Wide and Fullwidth blocks of Unicode's UAX 11.
+// wide holds the East Asian Wide and Fullwidth blocks of Unicode's UAX 11, emoji
+// with them.
 var wide = &unicode.RangeTable{
 	R16: []unicode.Range16{
 		{0x1100, 0x115f, 1}, {0x231a, 0x231b, 1}, {0x2329, 0x232a, 1}, {0x23e9, 0x23ec, 1},
+		{0x23f0, 0x23f3, 3}, {0x25fd, 0x25fe, 1}, {0x2614, 0x2615, 1}, {0x2648, 0x2653, 1}, {0x267f, 0x2693, 20},
+		{0x26a1, 0x26aa, 9}, {0x26ab, 0x26bd, 18}, {0x26be, 0x26c4, 6}, {0x26c5, 0x26ce, 9}, {0x26d4, 0x26ea, 22},
+		{0x26f2, 0x26f3, 1}, {0x26f5, 0x26fa, 5}, {0x26fd, 0x2705, 8}, {0x270a, 0x270b, 1}, {0x2728, 0x274c, 36},
+		{0x274e, 0x2753, 5}, {0x2754, 0x2755, 1}, {0x2757, 0x2795, 62}, {0x2796, 0x2797, 1}, {0x27b0, 0x27bf, 15},
+		{0x2b1b, 0x2b1c, 1}, {0x2b50, 0x2b55, 5},
 		{0x2e80, 0x303e, 1}, {0x3041, 0x33ff, 1}, {0x3400, 0x4dbf, 1}, {0x4e00, 0xa4cf, 1},
 		{0xa960, 0xa97c, 1}, {0xac00, 0xd7a3, 1}, {0xf900, 0xfaff, 1}, {0xfe10, 0xfe19, 1},
 		{0xfe30, 0xfe6f, 1}, {0xff01, 0xff60, 1}, {0xffe0, 0xffe6, 1},
 	},
 	R32: []unicode.Range32{
-		{0x16fe0, 0x18cff, 1}, {0x1aff0, 0x1b2ff, 1}, {0x1f300, 0x1f64f, 1}, {0x1f680, 0x1f6ff, 1},
+		{0x16fe0, 0x18cff, 1}, {0x1aff0, 0x1b2ff, 1}, {0x1f004, 0x1f0cf, 203}, {0x1f18e, 0x1f18e, 1}, {0x1f191, 0x1f19a, 1}, {0x1f200, 0x1f265, 1}, {0x1f300, 0x1f64f, 1}, {0x1f680, 0x1f6ff, 1}, {0x1f7e0, 0x1f7eb, 1},
 		{0x1f900, 0x1f9ff, 1}, {0x1fa70, 0x1faff, 1}, {0x20000, 0x3fffd, 1},
 	},
 }
