@@ -141,7 +141,7 @@ func TestOracle(t *testing.T) {
 					}
 				}
 			}
-			if rows < 18 || wrong.Len() > 0 {
+			if rows < 32 || wrong.Len() > 0 {
 				t.Errorf("%d features compared\n%s", rows-1, wrong.Bytes())
 			}
 		})

@@ -1,19 +1,28 @@
 """Every feature of every event of a replay, computed by DuckDB, against what the replay wrote.
 
-    python oracle.py order|late EVENTS.jsonl FEATURES.csv
+    python oracle.py order|late EVENTS.jsonl FEATURES
 
 order: events come in the order of their time. Windows are SQL window functions.
 late:  some come later than others that happened after them, and some twice. Every event is
        joined with those before it, by position and by time, as docs/features.md has it.
 
-Prints `feature,compared,wrong` for each feature and `rows,compared,wrong` in the end.
+Prints `feature,compared,wrong` for each feature and `rows,compared,wrong` in the end. Values are
+compared bit by bit: what is counted and added up is integers here and there; of what is divided
+or has a root drawn there is one division and one root, each rounded once, here and there.
 """
+import math
+import os
+import re
 import sys
+import tempfile
+from decimal import Decimal, getcontext
+
 import duckdb
 
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 LATENESS, HORIZON = 25 * HOUR, 180 * DAY  # the defaults of features.yaml
 NEVER = 10_000 * DAY
+EXACT = 1 << 53  # integers up to here are float64
 
 mode, events, features = sys.argv[1:]
 db = duckdb.connect()
@@ -23,16 +32,25 @@ db.execute("SET preserve_insertion_order = true")
 class Feature:
     """One feature: whose events are counted and for whom, which of them, and what is made of them.
 
-    make is an aggregate over columns of `o`, the counted events; {f} stands behind every aggregate
-    and says which of them it is over. A result that is a quotient of integers is written as a pair:
-    the two are divided once, as the engine does.
+    make is SQL over the counted events; {f} stands behind every aggregate and says which of them it
+    is over. Two texts: the first over a join, the second over a window. over divides it, in float64
+    when both are exact there, else in Python; root is drawn in Python. own is the event's own value
+    that it is compared with, without which it is missing.
     """
 
-    def __init__(self, observe, make, window=NEVER, *, read=None, delay=0, where="true", events=None, of=None, exclude=False, over=None, nothing=None):
+    def __init__(self, observe, make, window=NEVER, *, read=None, delay=0, where="true", events=None, of=None, exclude=False,
+                 over="1", nothing=None, own=None, least=0, root=False):
         self.observe, self.read = (observe if isinstance(observe, list) else [observe]), read or observe
-        self.make, self.over, self.window, self.delay, self.exclude, self.nothing = make, over, window, delay, exclude, nothing
+        self.window, self.delay, self.exclude, self.nothing, self.over, self.root = window, delay, exclude or own and own[1], nothing, over, root
         types = f"type IN ({', '.join(repr(e) for e in events)})" if events else "type <> 'label'"
         self.counts = f"({types} AND ({where})" + (f" AND {of} IS NOT NULL)" if of else ")")
+        self.make = []
+        for text in make if isinstance(make, tuple) else (make, make):
+            if own:
+                text = f"CASE WHEN any_value(own_{own[0]}) IS NOT NULL THEN {text} END"
+            if least:
+                text = f"CASE WHEN count(*) {{f}} >= {least} THEN {text} END"
+            self.make.append(text)
 
 
 def count(observe, *args, **kw):
@@ -52,10 +70,27 @@ def distinct(observe, of, *args, **kw):
 
 
 def pick(how, observe, of, *args, **kw):
-    return Feature(observe, f"{how} {{f}}".format(of=of, f="{f}"), *args, of=of, over="10000", **kw)
+    return Feature(observe, how.format(of=of) + " {f}", *args, of=of, over="10000", **kw)
+
+
+def both(newest):
+    """The same over the counted events in their order, the newest first: a list of {of}."""
+    return newest.replace("LIST", "list({of} ORDER BY ord DESC) {f}"), newest.replace("LIST", "list_reverse(list({of}) {f})")
+
+
+def benford():
+    getcontext().prec = 50
+    parts, n = [], "(count(*) {f})::DOUBLE"
+    for d in range(1, 10):
+        expected = f"({n} * {float((1 + 1 / Decimal(d)).log10())!r}::DOUBLE)"
+        off = f"((count(*) {{f AND digit = {d}}})::DOUBLE - {expected})"
+        parts.append(f"{off} * {off} / {expected}")
+    return " + ".join(parts)
 
 
 AUTHORIZATION = ["payment.authorization"]
+run = both("coalesce(nullif(list_position(LIST, false), 0) - 1, count(*) {f})")
+last3 = both("list_sum(LIST[1:3])"), both("10000 * len(LIST[1:3])")
 # Amounts are integers of 1/10000: `value` in the event's own currency, `base` in US dollars.
 FEATURES = {
     "customer_events_24h": count("customer", 24 * HOUR),
@@ -75,7 +110,27 @@ FEATURES = {
     "payee_payments": count("payee"),
     "account_in_24h": total("receiver", "value", 24 * HOUR, read="sender"),
     "account_touched_7d": count(["sender", "receiver"], 7 * DAY, read="receiver"),
+    "card_spread_7d": Feature("card", "count(*) {f} * sum(base::HUGEINT * base) {f} - (sum(base) {f})::HUGEINT * sum(base) {f}", 7 * DAY, of="base",
+                              events=AUTHORIZATION, over="(10000 * count(*) {f})::HUGEINT * (10000 * count(*) {f})", least=2, root=True),
+    "customer_median_7d": pick("quantile_disc({of}, 0.5)", "customer", "value", 7 * DAY, events=AUTHORIZATION),
+    "merchant_p90_6h": pick("quantile_disc({of}, 0.9)", "merchant", "base", 6 * HOUR, delay=10 * MINUTE),
+    "customer_first_24h": pick("arg_min({of}, ord)", "customer", "value", 24 * HOUR),
+    "customer_age": Feature("customer", "any_value(now) - min(ts) {f}", events=["account.created"], over="1000"),
+    "customer_device_seen": Feature("customer", ("least(count(*) {f AND device = own_device}, 1)", "coalesce(list_contains(list(device) {f}, own_device), false)::INT"),
+                                    7 * DAY, of="device", own=("device", True)),
+    "customer_share_7d": Feature("customer", "list_max(map_values(histogram(merchant) {f}))", 7 * DAY, of="merchant", events=AUTHORIZATION, over="count(*) {f}", least=3),
+    "card_similar_24h": Feature("card", ("count(*) {f AND abs(base - own_base) <= own_base // 1000 * 100}",  # a tenth, cut to cents
+                                         "coalesce(len(list_filter(list(base) {f}, lambda x: abs(x - own_base) <= own_base // 1000 * 100)), 0)"),
+                                24 * HOUR, of="base", events=AUTHORIZATION, own=("base", False)),
+    "card_declines": Feature("card", tuple(t.replace("{of}", "coalesce(status = 'declined', false)") for t in run), 24 * HOUR, events=["payment.outcome"]),
+    "card_last3": Feature("card", tuple(t.replace("{of}", "value") for t in last3[0]), of="value", events=AUTHORIZATION,
+                          over=tuple(t.replace("{of}", "value") for t in last3[1])),
+    "customer_channel": Feature("customer", "levenshtein(arg_max(channel, ord) {f}, any_value(own_channel))", 7 * DAY, of="channel", events=AUTHORIZATION, own=("channel", True)),
+    "merchant_benford_6h": Feature("merchant", benford(), 6 * HOUR, of="value", events=AUTHORIZATION, least=10),
+    "account_out_24h": total("sender", "value", 24 * HOUR),
 }
+# Formulas, over the values of others.
+FORMULAS = {"pass_through": "CASE WHEN account_in_24h > 0 THEN account_out_24h / account_in_24h WHEN account_in_24h IS NOT NULL THEN 0 END"}
 
 # What the events say, in the order in which they came; a second one with an id is the first one again.
 db.execute("""
@@ -83,10 +138,11 @@ CREATE TABLE raw AS SELECT row_number() OVER () AS pos, * FROM read_json(?, form
     arrival: 'TIMESTAMP', event: 'STRUCT(id VARCHAR, "type" VARCHAR, "time" TIMESTAMP)', amount: 'STRUCT("value" VARCHAR, currency VARCHAR)',
     payment: 'STRUCT(status VARCHAR)', customer: 'STRUCT(id VARCHAR)', card: 'STRUCT(token VARCHAR, country VARCHAR)', device: 'STRUCT(id VARCHAR)',
     merchant: 'STRUCT(id VARCHAR)', sender: 'STRUCT(id VARCHAR, account VARCHAR)', receiver: 'STRUCT(account VARCHAR)',
-    "label": 'STRUCT(event VARCHAR, kind VARCHAR, reason VARCHAR)'})""", [events])
+    "label": 'STRUCT(event VARCHAR, kind VARCHAR, reason VARCHAR)', custom: 'STRUCT(channel VARCHAR)'})""", [events])
 db.execute("""
 CREATE TABLE once AS SELECT pos, event.id AS id, event.type AS type, least(epoch_ms(event.time), epoch_ms(arrival) + 5 * 60000) AS ts,
-    (amount.value::DECIMAL(18, 4) * 10000)::BIGINT AS value, CASE WHEN amount.currency = 'USD' THEN value END AS base, payment.status AS status,
+    (amount.value::DECIMAL(18, 4) * 10000)::BIGINT AS value, left(value::VARCHAR, 1)::INT AS digit, CASE WHEN amount.currency = 'USD' THEN value END AS base,
+    payment.status AS status, custom.channel AS channel,
     customer.id AS customer, card.token AS card, card.country AS card_country, device.id AS device, merchant.id AS merchant,
     sender.account AS sender, receiver.account AS receiver, sender.id || chr(0) || receiver.account AS payee,
     label.event AS named, CASE WHEN type = 'chargeback' THEN 'chargeback' ELSE label.kind END AS kind,
@@ -95,7 +151,7 @@ FROM raw QUALIFY row_number() OVER (PARTITION BY event.id ORDER BY pos) = 1""")
 # The watermark is the newest time that came before; too late is not counted, and read as of the oldest instant kept.
 db.execute(f"""
 CREATE TABLE timed AS SELECT *, max(ts) OVER (ORDER BY pos) - {LATENESS} AS floor, ts < floor AS too_late, greatest(ts, floor) AS now,
-    ts * 1000000 + pos AS ord FROM once""")
+    ts * 1000000 + pos AS ord, base AS own_base, device AS own_device, channel AS own_channel FROM once""")
 # A label counts for the entities of the event that it names, the first of its kind; a second one, when it is no chargeback, for none.
 KEYS = ["customer", "card", "device", "merchant", "sender", "receiver", "payee"]
 db.execute(f"""
@@ -104,52 +160,73 @@ CREATE TABLE labels AS SELECT l.pos, l.type = 'label' AND row_number() OVER w > 
 FROM timed l JOIN timed e ON l.named = e.id AND e.pos < l.pos AND l.floor + {LATENESS} - e.ts <= {HORIZON}
 WHERE l.type IN ('label', 'chargeback') WINDOW w AS (PARTITION BY e.id, l.kind ORDER BY l.pos)""")
 
+OBSERVED = "pos, ts, ord, type, value, digit, base, status, channel, card_country, device, merchant, fraud"
+READ = "pos, now, own_base, own_device, own_channel"
+
 
 def entity(key, what):
     """The events that touch an entity, by a key of their own or of the event that they name."""
     own = f"SELECT {key} AS k, {what} FROM timed WHERE {key} IS NOT NULL"
-    if what == "pos, now":
-        return f"{own} UNION ALL SELECT l.{key}, t.pos, t.now FROM labels l JOIN timed t USING (pos) WHERE l.counts AND l.{key} IS NOT NULL AND t.{key} IS NULL"
     columns = ", ".join(f"t.{c.strip()}" for c in what.split(","))
-    return f"""{own} AND NOT too_late AND pos NOT IN (SELECT pos FROM labels WHERE repeated) UNION
-        SELECT l.{key}, {columns} FROM labels l JOIN timed t USING (pos) WHERE l.counts AND l.{key} IS NOT NULL AND NOT t.too_late"""
+    named = f"SELECT l.{key}, {columns} FROM labels l JOIN timed t USING (pos) WHERE l.counts AND l.{key} IS NOT NULL"
+    if what is READ:
+        return f"{own} UNION ALL {named} AND t.{key} IS NULL"
+    return f"{own} AND NOT too_late AND pos NOT IN (SELECT pos FROM labels WHERE repeated) UNION {named} AND NOT t.too_late"
 
 
-OBSERVED = "pos, ts, ord, type, value, base, status, card_country, device, fraud"
+def filled(text, condition, rest=""):
+    """text with every {f} and {f AND more} made a filter."""
+    return re.sub(r"\{f(.*?)\}", lambda m: f"FILTER ({condition}{m[1]}){rest}", text)
 
 
-def both(f):
-    observed = " UNION ".join(entity(k, OBSERVED) for k in f.observe)
-    return observed, entity(f.read, "pos, now")
+def sides(f, i):
+    return f.make[i], f.over[i] if isinstance(f.over, tuple) else f.over
 
 
 def by_join(group):
     """Features of the same two roles, over one join."""
-    observed, read = both(group[0][1])
+    f = group[0][1]
     reach = max(f.window + f.delay for _, f in group)
     columns = []
     for name, f in group:
-        f_ = f"FILTER (o.pos IS NOT NULL AND o.ts > now - {f.window + f.delay} AND o.ts <= now - {f.delay} AND {'o.pos < r.pos' if f.exclude else 'true'} AND {f.counts})"
-        columns.append(f"{f.make.format(f=f_)} AS n{name}, {(f.over or '1').format(f=f_)} AS d{name}")
-    return f"""WITH o AS ({observed}), r AS ({read})
-        SELECT r.pos, {', '.join(columns)} FROM r LEFT JOIN (SELECT * FROM o WHERE {' OR '.join(f.counts for _, f in group)}) o ON o.k = r.k AND o.ts > r.now - {reach} AND o.ts <= r.now AND o.pos <= r.pos GROUP BY r.pos"""
+        condition = f"o.pos IS NOT NULL AND o.ts > now - {f.window + f.delay} AND o.ts <= now - {f.delay} AND {'o.pos < r.pos' if f.exclude else 'true'} AND {f.counts}"
+        make, over = sides(f, 0)
+        columns.append(f"{filled(make, condition)} AS n{name}, {filled(over, condition)} AS d{name}")
+    return f"""WITH o AS ({" UNION ".join(entity(k, OBSERVED) for k in f.observe)}), r AS ({entity(f.read, READ)})
+        SELECT r.pos, {', '.join(columns)} FROM r LEFT JOIN (SELECT * FROM o WHERE {' OR '.join(f.counts for _, f in group)}) o
+        ON o.k = r.k AND o.ts > r.now - {reach} AND o.ts <= r.now AND o.pos <= r.pos GROUP BY r.pos"""
 
 
 def by_window(group):
     """The same by window functions: counted and reading events in one order, in which time and position are one number."""
-    observed, read = both(group[0][1])
+    f = group[0][1]
     columns = []
     for name, f in group:
         # (t - window - delay, t - delay], in millionths of a millisecond, in which the position stands.
         first = f"({(f.window + f.delay - 1) * 1000000} + pos)"
         last = f"({(f.delay - 1) * 1000000} + pos + 1) PRECEDING" if f.delay else "1 PRECEDING" if f.exclude else "CURRENT ROW"
-        f_ = f"FILTER (counted AND {f.counts}) OVER (PARTITION BY k ORDER BY ord RANGE BETWEEN {first} PRECEDING AND {last})"
-        make, over = (f.make, f.over or "1")
-        columns.append(f"{make.replace('any_value(now)', 'now').format(f=f_)} AS n{name}, {over.format(f=f_)} AS d{name}")
-    return f"""WITH o AS ({observed}), r AS ({read}),
-        rows AS (SELECT true AS counted, ts AS now, * FROM o UNION ALL BY NAME SELECT false AS counted, k, pos, now, now * 1000000 + pos AS ord FROM r),
+        frame = f" OVER (PARTITION BY k ORDER BY ord RANGE BETWEEN {first} PRECEDING AND {last})"
+        make, over = (re.sub(r"any_value\((\w+)\)", r"\1", filled(text, f"counted AND {f.counts}", frame)) for text in sides(f, 1))
+        columns.append(f"{make} AS n{name}, {over} AS d{name}")
+    return f"""WITH o AS ({" UNION ".join(entity(k, OBSERVED) for k in f.observe)}), r AS ({entity(f.read, READ)}),
+        rows AS (SELECT true AS counted, ts AS now, * FROM o UNION ALL BY NAME SELECT false AS counted, now * 1000000 + pos AS ord, * FROM r),
         values AS (SELECT pos, counted, {', '.join(columns)} FROM rows)
         SELECT * EXCLUDE (counted) FROM values WHERE NOT counted"""
+
+
+def in_python(table, name, f):
+    """Quotients that float64 cannot be trusted with, and roots, in a table of their own."""
+    needed = f"n{name} IS NOT NULL" if f.root else f"abs(n{name}) >= {EXACT} OR d{name} >= {EXACT}"
+    db.execute("CREATE OR REPLACE TABLE python (pos BIGINT, v DOUBLE)")
+    rows = db.execute(f"SELECT pos, n{name}, d{name} FROM {table} WHERE {needed}").fetchall()
+    if not rows:
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".csv", delete=False) as out:
+        for pos, n, d in rows:
+            v = int(n) / int(d)  # of integers, so rounded once
+            out.write(f"{pos},{(math.sqrt(v) if f.root else v)!r}\n")
+    db.execute("INSERT INTO python SELECT * FROM read_csv(?, header = false, columns = {pos: 'BIGINT', v: 'DOUBLE'})", [out.name])
+    os.unlink(out.name)
 
 
 groups = {}
@@ -158,31 +235,30 @@ for name, f in FEATURES.items():
     reach = next(i for i, most in enumerate([HOUR, DAY, 9 * DAY, NEVER]) if f.window + f.delay <= most) if mode == "late" else 0
     groups.setdefault((tuple(f.observe), f.read, reach), []).append((name, f))
 db.execute("CREATE TABLE truth AS SELECT pos, id FROM timed")
-db.execute("CREATE TABLE ours AS SELECT * FROM read_csv(?, header = true, all_varchar = true)", [features])
-header = [c[0] for c in db.execute("SELECT * FROM ours LIMIT 0").description]
-if [h for h in header if h in FEATURES] != list(FEATURES) or header[0] != "event_id":
+db.execute("CREATE TABLE ours AS SELECT * FROM " + ("read_parquet(?)" if features.endswith(".parquet") else "read_csv(?, header = true, all_varchar = true)"), [features])
+header = [c[0] for c in db.execute("SELECT * FROM ours LIMIT 0").description][8:]
+if header != list(FEATURES) + list(FORMULAS):
     sys.exit(f"the replay wrote other features than are computed here: {header}")
-
-compared, rows = {}, []
-for group in groups.values():
-    table = "g_" + group[0][0]
-    db.execute(f"CREATE TABLE {table} AS {(by_window if mode == 'order' else by_join)(group)}")
+db.execute("CREATE TABLE wanted AS SELECT pos, id FROM timed")
+parts = []
+for i, group in enumerate(groups.values()):
+    db.execute(f"CREATE TABLE g{i} AS {(by_window if mode == 'order' else by_join)(group)}")
     for name, f in group:
-        # Where both have at most 53 bits one division in float64 is right; Python divides the others.
-        big = db.execute(f"SELECT pos, n{name}, d{name} FROM {table} WHERE abs(n{name}) >= {1 << 53} OR d{name} >= {1 << 53}").fetchall()
-        db.execute("CREATE OR REPLACE TABLE big (pos BIGINT, v DOUBLE)")
-        if big:
-            db.executemany("INSERT INTO big VALUES (?, ?)", [(p, int(n) / int(d)) for p, n, d in big])
-        nothing = "NULL" if f.nothing is None else f.nothing
-        wrong = f"""CREATE TABLE w_{name} AS SELECT truth.pos, truth.id, nullif(ours.{name}, '')::DOUBLE AS got,
-            CASE WHEN g.pos IS NULL THEN NULL ELSE coalesce(big.v, n{name}::DOUBLE / d{name}::DOUBLE, {nothing}) END AS want
-            FROM truth FULL JOIN ours ON truth.id = ours.event_id LEFT JOIN {table} g ON g.pos = truth.pos LEFT JOIN big ON big.pos = truth.pos"""
-        db.execute(wrong)
-        n, bad = db.execute(f"SELECT count(*), count(*) FILTER (got IS DISTINCT FROM want OR pos IS NULL) FROM w_{name}").fetchone()
-        compared[name] = n, bad
-        for row in db.execute(f"SELECT * FROM w_{name} WHERE got IS DISTINCT FROM want OR pos IS NULL ORDER BY pos LIMIT 3").fetchall():
-            print(f"{name}: position {row[0]}, event {row[1]}: {row[2]}, DuckDB {row[3]}", file=sys.stderr)
-for name in FEATURES:
-    print(f"{name},{compared[name][0]},{compared[name][1]}")
-bad = " UNION ".join(f"SELECT pos FROM w_{name} WHERE got IS DISTINCT FROM want OR pos IS NULL" for name in FEATURES)
-print("rows,%d,%d" % (compared[next(iter(FEATURES))][0], db.execute(f"SELECT count(*) FROM ({bad})").fetchone()[0]))
+        in_python(f"g{i}", name, f)
+        quotient = f"n{name}::DOUBLE / d{name}::DOUBLE" if not f.root else "NULL"
+        db.execute(f"""CREATE TABLE v_{name} AS SELECT g.pos, coalesce(python.v, {quotient}, {'NULL' if f.nothing is None else f.nothing}) AS {name}
+            FROM g{i} g LEFT JOIN python ON python.pos = g.pos""")
+    db.execute(f"DROP TABLE g{i}")
+want = "SELECT timed.pos, id, " + ", ".join(FEATURES) + " FROM timed " + " ".join(f"LEFT JOIN v_{name} ON v_{name}.pos = timed.pos" for name in FEATURES)
+formulas = ", ".join(f"{sql} AS {name}" for name, sql in FORMULAS.items())
+names = list(FEATURES) + list(FORMULAS)
+differ = {name: f"(ours.{name}::DOUBLE IS DISTINCT FROM want.{name}::DOUBLE OR ours.event_id IS NULL OR want.id IS NULL)" for name in names}
+db.execute(f"""CREATE TABLE compared AS SELECT want.pos, coalesce(want.id, ours.event_id) AS id,
+    {', '.join(f"ours.{n}::DOUBLE AS ours_{n}, want.{n}::DOUBLE AS want_{n}, {differ[n]} AS wrong_{n}" for n in names)}
+    FROM (SELECT *, {formulas} FROM ({want})) want FULL JOIN ours ON want.id = ours.event_id""")
+rows = db.execute("SELECT count(*) FROM compared").fetchone()[0]
+for name in names:
+    print(f"{name},{rows},{db.execute(f'SELECT count(*) FILTER (wrong_{name}) FROM compared').fetchone()[0]}")
+    for row in db.execute(f"SELECT pos, id, ours_{name}, want_{name} FROM compared WHERE wrong_{name} ORDER BY pos LIMIT 3").fetchall():
+        print(f"{name}: position {row[0]}, event {row[1]}: {row[2]!r}, DuckDB {row[3]!r}", file=sys.stderr)
+print("rows,%d,%d" % (rows, db.execute(f"SELECT count(*) FILTER ({' OR '.join('wrong_' + n for n in names)}) FROM compared").fetchone()[0]))
