@@ -49,8 +49,11 @@ func (l *loader) params(f *feature, d *draft, spec *featureSpec) {
 		}
 	}
 	if agg.of == noOperand || agg.of == truthOperand {
-		help := "leave `of` out; to count different values use distinct"
-		if agg.of == truthOperand {
+		help := "leave `of` out"
+		switch {
+		case agg.name == "count":
+			help = "leave `of` out; to count different values use distinct"
+		case agg.of == truthOperand:
 			help = "the condition that holds throughout a run stands under `while`"
 		}
 		unwanted("of", p.Of, help)
@@ -66,7 +69,7 @@ func (l *loader) params(f *feature, d *draft, spec *featureSpec) {
 	}
 	switch {
 	case agg.of == noOperand:
-	case of.Value == "" && of.Span.Line > 0: // reported
+	case of.Value == "" && (of.Span.Line > 0 || p.Of.Value != ""): // reported
 	case of.Value == "":
 		l.mistake(kind, codeOperand, example, "%s needs `%s`", agg.name, wanted)
 	default:
