@@ -42,6 +42,7 @@ func Load(files diag.Files) (*Ruleset, diag.List) {
 	l.rules()
 	if len(l.diags) > 0 {
 		l.diags = append(l.diags, l.set.warnings...)
+		l.unread()
 		l.diags.Sort()
 		return nil, l.diags
 	}
@@ -281,6 +282,19 @@ func (l *loader) rules() {
 	slices.SortStableFunc(l.set.infos, func(a, b RuleInfo) int { return strings.Compare(a.File, b.File) })
 	l.types()
 	l.seal()
+}
+
+// unread drops what is only unknown because the file that has it cannot be read.
+func (l *loader) unread() {
+	where := map[string]string{"not in features.yaml": featuresFile, "not declared in ruleset.yaml": rulesetFile, "not under lists/": "lists"}
+	broken := map[string]bool{}
+	for _, d := range l.diags {
+		if d.Code == "E050" || d.Code == "E056" || d.Code == codeFile {
+			dir, _, _ := strings.Cut(d.Span.File, "/")
+			broken[dir] = true
+		}
+	}
+	l.diags = slices.DeleteFunc(l.diags, func(d diag.Diagnostic) bool { return broken[where[d.Label]] })
 }
 
 // types warns of event types that look like a known one.
