@@ -219,6 +219,8 @@ func (c *Cell) succeed(x risk.Cutover, before journal.Position) (*Walk, error) {
 	}
 	c.backfill.walk.Store(nil)
 	c.space = s.space
+	w.state.Limit(c.opts.StateMemory)
+	c.state.Store(&resident{w.state, s.space})
 	c.aside.state.Store(asideHanded)
 	return w, nil
 }

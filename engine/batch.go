@@ -79,19 +79,21 @@ type Item struct {
 	named    found       // the same for the event that a label names
 	scenario *rules.Scenario
 	prepared features.Prepared
-	vector   features.Vector
-	timing   features.Timing
-	verdict  Verdict
-	entry    *memory // what is remembered until the next checkpoint
-	body     []byte
-	public   []byte
-	action   risk.Action
-	subject  string
-	bodySum  risk.Digest
-	salt     [16]byte
-	encoded  []byte
-	err      error
-	pooled   bool
+	// preparedFor is the set that enrich has prepared it for; nil: not yet.
+	preparedFor *features.Set
+	vector      features.Vector
+	timing      features.Timing
+	verdict     Verdict
+	entry       *memory // what is remembered until the next checkpoint
+	body        []byte
+	public      []byte
+	action      risk.Action
+	subject     string
+	bodySum     risk.Digest
+	salt        [16]byte
+	encoded     []byte
+	err         error
+	pooled      bool
 }
 
 var items = sync.Pool{New: func() any { return new(Item) }}
@@ -116,6 +118,8 @@ func (it *Item) release() {
 	it.Arrival, it.Started = 0, time.Time{}
 	it.recent, it.known, it.named, it.scenario, it.entry = nil, found{}, found{}, nil, nil
 	it.body, it.public, it.subject, it.action, it.verdict, it.err = nil, nil, "", 0, 0, nil
+	it.preparedFor = nil
+	it.prepared.Forget()
 	it.record.Reset()
 	items.Put(it)
 }
@@ -128,6 +132,7 @@ type Batch struct {
 
 	bundle     *Bundle
 	generation uint64     // checkpoints that the look-ups of enrich could see
+	swept      swept      // by the pass over the store
 	durable    chan error // the fsync's result, live only
 	checkpoint *pending   // taken behind this batch, nil mostly
 	final      bool       // nothing comes after it

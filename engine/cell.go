@@ -37,6 +37,9 @@ type Options struct {
 	DiskBallast      int64         // bytes given up when the reserve is reached, 64 MiB
 	BackfillShare    float64       // of one core that a backfill may take, 0.5
 
+	StateMemory int64         // bytes of entities kept in memory; 0: all of them
+	SweepEvery  time.Duration // how long a pass over the stored entities takes at least, 1 h
+
 	Journal  journal.Options
 	Store    store.Options
 	Log      *slog.Logger
@@ -77,6 +80,8 @@ type Cell struct {
 	bundle     atomic.Pointer[Bundle] // for readers outside the walk
 	watermark  atomic.Int64
 	dedup      atomic.Int64                 // of the active release, nanoseconds
+	state      atomic.Pointer[resident]     // nil before the first release
+	stale      chan stale                   // what the pass over the store finds
 	generation atomic.Uint64                // checkpoints stored
 	saving     atomic.Bool                  // one is being stored
 	owed       atomic.Bool                  // one was due meanwhile
@@ -105,6 +110,9 @@ func (c *Cell) Run(ctx context.Context) error {
 			c.intakers.each(b, c.intake)
 			b.generation = c.generation.Load()
 			c.intakers.each(b, c.enrich)
+			if err := c.reread(b); err != nil {
+				return err
+			}
 			if err := c.settle(b); err != nil {
 				return err
 			}
@@ -160,6 +168,7 @@ func (c *Cell) Run(ctx context.Context) error {
 		defer context.AfterFunc(ctx, stop)()
 		return c.runBackfill(learning)
 	})
+	steps.Go(func() error { return c.passes(failed, ctx) })
 	if c.guard != nil {
 		watching, stop := context.WithCancel(failed)
 		defer stop()

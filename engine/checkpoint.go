@@ -75,6 +75,7 @@ func (c *Cell) note(b *Batch) {
 		p.changed = true
 	}
 	p.events += len(b.Items)
+	p.changed = p.changed || c.walk.dirty() > 0 // a pass over the store drops entities
 	if w := c.walk.watermark(); w != 0 {
 		c.watermark.Store(int64(w))
 		if n := len(p.marks); n == 0 || w/day > p.marks[n-1].At/day {
@@ -143,7 +144,7 @@ func (c *Cell) take(b *Batch) *pending {
 	cell := cellState{Genesis: w.origin, Activation: w.active, ActivatedAt: w.activeAt, Offsets: p.offsets, Marks: p.marks,
 		Space: string(byte(c.space)), Awaited: w.awaited, Cutovers: w.ledger.generation}
 	if w.state != nil {
-		cell.Features = w.state.Checkpoint(func(key, value []byte, replaces uint64) (sum uint64) {
+		cell.Features = w.state.Checkpoint(p.taken, func(key, value []byte, replaces uint64) (sum uint64) {
 			p := store.Put{Space: c.space, Key: keep(key), Replaces: replaces}
 			if value != nil {
 				p.Value = keep(value)

@@ -301,7 +301,7 @@ func cutLog(dir string) {
 func TestTornOlderLog(t *testing.T) {
 	dir := t.TempDir()
 	o := smallOptions()
-	o.CheckpointEvents = 100
+	o.CheckpointEvents = 50
 	c := start(t, dir, o)
 	events := world(32, 4000)
 	newest := func(dir string) string {
@@ -315,7 +315,7 @@ func TestTornOlderLog(t *testing.T) {
 	// is too quick to be caught in it.
 	torn, older, fed := "", "", 0
 	// Each feed is what one checkpoint holds; the first one holds genesis and release too.
-	for before, n := copyTree(t, dir), 98; torn == ""; n = 100 {
+	for before, n := copyTree(t, dir), 48; torn == ""; n = 50 {
 		if fed+n > len(events) {
 			t.Fatal("one log took all events")
 		}

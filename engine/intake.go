@@ -91,13 +91,15 @@ func conflict(rec *risk.Record) *risk.Refused {
 // enrich looks up what the serial step must not wait for: facts, and whether the
 // event, or the one it labels, is known to the store. Then the entry is complete
 // and gets its journal form.
-func (c *Cell) enrich(_ *Batch, it *Item, _ *worker) {
+func (c *Cell) enrich(_ *Batch, it *Item, s *worker) {
 	if it.verdict == Skipped {
 		return
 	}
 	if rec := it.Entry.Event; rec != nil {
 		c.tables().Fill(rec)
-		c.lookUp(it)
+		if c.lookUp(it); it.err == nil {
+			it.err = c.prefetch(it, c.bundle.Load(), s)
+		}
 	}
 	rand.Read(it.salt[:])
 	it.encoded = risk.AppendEntry(it.encoded[:0], &it.Entry, it.salt)

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/sluice-risk/sluice/features"
 	"github.com/sluice-risk/sluice/risk"
 	"github.com/sluice-risk/sluice/store"
 	"github.com/sluice-risk/sluice/store/journal"
@@ -37,6 +38,7 @@ func Open(dir string, o Options) (*Cell, error) {
 		pending:  make(chan *pending, 1),
 		nudge:    make(chan struct{}, 1),
 		intakers: newPool(),
+		stale:    make(chan stale, 1024),
 		memory:   recent{accepted: map[risk.EventKey]*settled{}, answered: map[risk.EventKey]*risk.Answered{}},
 		space:    store.Entities,
 		aside:    aside{free: make(chan struct{}, 1)},
@@ -46,6 +48,7 @@ func Open(dir string, o Options) (*Cell, error) {
 	c.walk = NewWalk(func(a risk.Activation) (*Bundle, error) { return c.blobs.Load(a.SHA256, o.Tables) }, c.metrics)
 	c.walk.stored = true
 	c.walk.second = c.succeed
+	c.walk.attach = func(state *features.State) { c.attach(state, c.space, o.StateMemory) }
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -134,6 +137,9 @@ func (c *Cell) restore() error {
 	}
 	w := c.walk
 	w.next, w.digest, w.origin = position+1, last.Digest, s.Genesis
+	if s.Space != "" {
+		c.space = store.Space(s.Space[0])
+	}
 	if s.Activation.SHA256 != "" {
 		if err := w.activate(&Item{Entry: risk.Entry{Activation: &s.Activation}}, s.ActivatedAt); err != nil {
 			return err
@@ -141,9 +147,6 @@ func (c *Cell) restore() error {
 		if err := w.state.Restore(s.Features); err != nil {
 			return err
 		}
-	}
-	if s.Space != "" {
-		c.space = store.Space(s.Space[0])
 	}
 	w.awaited, w.ledger.generation = s.Awaited, s.Cutovers
 	if st := c.backfill.stored; st != nil && st.Position > c.journal.End() {
@@ -161,7 +164,8 @@ func (c *Cell) restore() error {
 		if w.state == nil {
 			return errors.New("engine: the store holds entities of no release")
 		}
-		return w.state.RestoreEntity(key, value, sum)
+		w.state.Known(key)
+		return nil
 	})
 }
 
@@ -209,10 +213,17 @@ func (c *Cell) catchUp() error {
 		if frame.Decided == b.First-1 && frame.Digest != c.walk.digest {
 			return &DivergedError{Position: b.First, Want: frame.Digest, Got: c.walk.digest}
 		}
-		for _, it := range b.Items {
-			if it.Entry.Event != nil {
-				c.lookUp(it)
+		b.generation = c.generation.Load()
+		c.intakers.each(b, func(_ *Batch, it *Item, s *worker) {
+			if it.Entry.Event == nil {
+				return
 			}
+			if c.lookUp(it); it.err == nil {
+				it.err = c.prefetch(it, c.walk.bundle, s)
+			}
+		})
+		c.intakers.closeViews()
+		for _, it := range b.Items {
 			if it.err != nil {
 				return it.err
 			}
@@ -357,6 +368,7 @@ func (o Options) withDefaults() Options {
 	or(&o.Inflight, 4096)
 	or(&o.CheckpointEvents, 10_000)
 	lasting(&o.CheckpointEvery, time.Second)
+	lasting(&o.SweepEvery, time.Hour)
 	lasting(&o.RetainDecisions, 180*24*time.Hour)
 	lasting(&o.RetainJournal, 400*24*time.Hour)
 	if o.RetainBytes == 0 {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluice-risk/sluice/internal/expression"
 	"github.com/sluice-risk/sluice/rules"
+	"github.com/sluice-risk/sluice/store"
 )
 
 // worker is the scratch of one goroutine of a parallel step.
@@ -13,6 +14,7 @@ type worker struct {
 	scope   expression.Scope
 	outcome rules.Outcome
 	values  []float64
+	view    *store.View // of a batch's look-ups; nil: none was needed yet
 }
 
 // pool is one worker per core. A pool serves one batch at a time.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-risk/sluice/features"
 	"github.com/sluice-risk/sluice/risk"
 	"github.com/sluice-risk/sluice/store"
 	"github.com/sluice-risk/sluice/store/journal"
@@ -61,6 +62,10 @@ type secondWalk struct {
 	rows        int    // that the next one will hold, about
 }
 
+// secondGeneration is that of all checkpoints of a second walk, for its features:
+// each one is durable before the walk goes on.
+const secondGeneration = 1
+
 // secondState is what the store keeps of a second walk beside its rows.
 type secondState struct {
 	Activation journal.Position `json:"activation"` // that it learns for
@@ -108,6 +113,7 @@ func (c *Cell) newSecond(ctx context.Context, b *Bundle, space store.Space, st s
 	s.filter.ready.Store(true)
 	s.walk = newSecondWalk(b, max(st.Position+1, st.From), st.Cutovers)
 	s.walk.stored = true
+	s.walk.state.Attach(c.opts.StateMemory/2, func(f func(features.Reader) error) error { return c.view(space, f) })
 	if st.Position > 0 {
 		if err := s.restore(ctx, pause); err != nil {
 			return nil, fmt.Errorf("engine: second walk at position %d: %w", st.Position, err)
@@ -137,8 +143,9 @@ func (s *secondWalk) restore(ctx context.Context, pause func()) error {
 		}
 		return ctx.Err()
 	}
-	err := c.store.ScanFrom(s.space, nil, func(key, value []byte, sum uint64) error {
-		return errors.Join(s.walk.state.RestoreEntity(key, value, sum), step())
+	err := c.store.ScanFrom(s.space, nil, func(key, _ []byte, _ uint64) error {
+		s.walk.state.Known(key)
+		return step()
 	})
 	if err != nil {
 		return err
@@ -193,6 +200,7 @@ func (s *secondWalk) advance(most int, before journal.Position) (int, error) {
 			return 0, err
 		}
 	}
+	b.generation = secondGeneration
 	watermark := s.walk.watermark()
 	if err := s.walk.Apply(b); err != nil {
 		return 0, err
@@ -234,7 +242,7 @@ func (s *secondWalk) checkpoint() error {
 	}
 	s.checkpoints++
 	var puts []store.Put
-	small := w.state.Checkpoint(func(key, value []byte, replaces uint64) (sum uint64) {
+	small := w.state.Checkpoint(secondGeneration, func(key, value []byte, replaces uint64) (sum uint64) {
 		p := store.Put{Space: s.space, Key: append([]byte(nil), key...), Replaces: replaces}
 		if value != nil {
 			p.Value = append(make([]byte, 0, len(value)), value...)

@@ -28,6 +28,7 @@ type Walk struct {
 
 	load     func(risk.Activation) (*Bundle, error)
 	second   func(c risk.Cutover, before journal.Position) (*Walk, error) // that a cutover goes on with
+	attach   func(*features.State)                                        // a store to a new state; nil: all is in memory
 	pinned   bool                                                         // the bundle was given from outside; activations change nothing
 	learning bool                                                         // a second walk: it decides nothing
 	stored   bool                                                         // a store takes over what the ledger remembers
@@ -66,7 +67,9 @@ func (w *Walk) Apply(b *Batch) error {
 	}
 	w.workers.each(b, w.prepare)
 	since := w.metrics.beginFeatures(b)
-	w.features(b)
+	if err := w.features(b); err != nil {
+		return err
+	}
 	w.metrics.endFeatures(b, since)
 	if !w.learning {
 		w.workers.each(b, w.decide)
@@ -130,6 +133,9 @@ func (w *Walk) use(b *Bundle, at journal.Position) {
 	w.scores = w.metrics.expect(b)
 	if w.state == nil {
 		w.state = features.NewState(b.Rules.Features)
+		if w.attach != nil {
+			w.attach(w.state)
+		}
 	} else {
 		w.state.Activate(b.Rules.Features)
 		w.state.Await()
@@ -173,13 +179,21 @@ func (w *Walk) prepare(b *Batch, it *Item, s *worker) {
 	}
 	it.Key = risk.KeyOf(rec.Tenant, rec.Event.ID)
 	it.scenario = b.bundle.Rules.Scenario(rec.Event.Type)
-	s.scope = expression.Scope{Record: rec, At: rec.Event.Time}
-	b.bundle.Rules.Features.Prepare(rec, &s.scope, &it.prepared)
+	set := b.bundle.Rules.Features
+	if it.preparedFor != set { // else enrich has done it; between the two may lie an activation
+		s.scope = expression.Scope{Record: rec, At: rec.Event.Time}
+		set.Prepare(rec, &s.scope, &it.prepared)
+	}
+	it.preparedFor = nil
 }
 
 // features observes each event, then reads the values it is judged by. It is the
 // only step that owns changing state, one event after the other.
-func (w *Walk) features(b *Batch) {
+func (w *Walk) features(b *Batch) error {
+	if w.state != nil {
+		w.state.Evict(b.generation)
+		w.sweep(b)
+	}
 	for i, it := range b.Items {
 		position := b.First + journal.Position(i)
 		rec := it.Entry.Event
@@ -195,6 +209,10 @@ func (w *Walk) features(b *Batch) {
 		it.timing = w.state.Observe(&it.prepared, rec.Event.Time, rec.Arrival, &it.vector)
 		w.ledger.add(it, rec, position, w.state.Watermark())
 	}
+	if w.state == nil {
+		return nil
+	}
+	return w.state.Err()
 }
 
 // conclude extends the rolling digest over the batch's decisions, in order.

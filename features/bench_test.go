@@ -202,7 +202,7 @@ func BenchmarkMemory(b *testing.B) {
 		runtime.ReadMemStats(&after)
 		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/cards, "B/card")
 		stored := 0
-		st.Checkpoint(func(k, value []byte, _ uint64) uint64 { stored += len(k) + len(value); return 1 })
+		st.Checkpoint(1, func(k, value []byte, _ uint64) uint64 { stored += len(k) + len(value); return 1 })
 		b.ReportMetric(float64(stored)/cards, "stored-B/card")
 		runtime.KeepAlive(st)
 		runtime.KeepAlive(recs)
@@ -231,14 +231,14 @@ func BenchmarkCheckpoint(b *testing.B) {
 		}
 	}
 	more(len(recs))
-	st.Checkpoint(put)
+	st.Checkpoint(1, put)
 	bytes = 0
 	b.ReportAllocs()
 	for b.Loop() {
 		b.StopTimer()
 		more(1000)
 		b.StartTimer()
-		st.Checkpoint(put)
+		st.Checkpoint(1, put)
 	}
 	b.ReportMetric(float64(bytes)/float64(b.N)/1000, "B/event")
 }

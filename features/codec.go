@@ -13,8 +13,8 @@ import (
 // Every stored value begins with the version of its encoding.
 const (
 	smallVersion = 1
-	headVersion  = 2
-	chunkVersion = 1
+	headVersion  = 3
+	chunkVersion = 2
 	keysVersion  = 2
 )
 
@@ -60,11 +60,11 @@ func bit(v bool) byte {
 	return 0
 }
 
-// Restore reads what Checkpoint returned, into a new State. The entities follow
-// by RestoreEntity. When the state's set is not the one of the checkpoint, it is
-// activated as a new release would be.
+// Restore reads what Checkpoint returned, into a new State; the entities stay
+// where they are stored, see Attach. When the state's set is not the one of the
+// checkpoint, it is activated as a new release would be.
 func (st *State) Restore(small []byte) error {
-	if st.started || len(st.all) > 0 {
+	if st.started || st.table.used > 0 {
 		return errors.New("features: restore into a state that is in use")
 	}
 	d := &decoder{b: small}
@@ -103,7 +103,6 @@ func (st *State) Restore(small []byte) error {
 		if l.number == 0 || l.number > ls.nextLayout || ls.all[l.number] != nil {
 			d.fail("layout number %d", l.number)
 		}
-		l.entities++ // held until every entity is restored: see prune
 		ls.all[l.number] = l
 	}
 	if err := d.end(); err != nil {
@@ -111,22 +110,35 @@ func (st *State) Restore(small []byte) error {
 	}
 	st.started, st.watermark, st.floor = started, watermark, floor
 	st.layouts = ls
-	st.bind(was)
-	for _, l := range st.layouts.all {
-		l.entities = 0
-	}
+	st.bind(was, true)
 	st.settle()
 	return nil
 }
 
-// appendHead encodes the part of an entity that is not a chunk.
-func (e *entity) appendHead(b []byte) []byte {
+// appendHead encodes what an entity is in one row: its layout, what it has folded
+// away, and the newest entries. More tells whether rows of its own follow.
+func (e *entity) appendHead(b []byte, more bool) []byte {
 	b = append(b, headVersion)
 	b = binary.AppendUvarint(b, uint64(e.layout.number))
+	b = binary.AppendVarint(b, int64(e.newest()))
+	b = append(b, bit(more))
+	folds := 0
+	for _, f := range e.folds {
+		if f != nil {
+			folds++
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(folds))
 	for _, f := range e.folds {
 		if f != nil {
 			b = f.append(b)
 		}
+	}
+	if n := len(e.chunks); n > 0 {
+		c := &e.chunks[n-1]
+		b = binary.AppendUvarint(b, bits.RotateLeft64(c.order, 32)) // mostly a multiple of 2^32
+		b = binary.AppendUvarint(b, uint64(c.stored))
+		b = c.append(b, e.layout, c.stored)
 	}
 	return b
 }
@@ -277,27 +289,37 @@ func (q *recent) restore(d *decoder, sum uint64) {
 	q.stale, q.sum = false, sum
 }
 
-// append encodes a chunk column by column: times as differences, mask words as
-// what changed, money as differences, numbers with their zero bits dropped.
-func (c *chunk) append(b []byte, l *layout) []byte {
+// append encodes the entries of a chunk from one on, column by column: times and
+// money as differences, mask words in runs of equal ones, numbers with their zero
+// bits dropped, hashes by how far back the same one stands.
+func (c *chunk) append(b []byte, l *layout, from int) []byte {
 	stride, words := l.stride(), l.words()
 	b = append(b, chunkVersion)
-	b = binary.AppendUvarint(b, uint64(c.n))
-	before := int64(0)
-	for _, t := range c.times() {
-		b = binary.AppendVarint(b, int64(t)-before)
-		before = int64(t)
+	b = binary.AppendUvarint(b, uint64(c.n-from))
+	if from == c.n {
+		return b
+	}
+	times := c.times()[from:]
+	b = binary.AppendVarint(b, int64(times[0]))
+	for i := 1; i < len(times); i++ {
+		b = binary.AppendUvarint(b, times[i]-times[i-1])
 	}
 	for w := range words {
-		before := uint64(0)
-		for _, m := range c.part(1+w, stride) {
-			b = binary.AppendUvarint(b, m^before)
-			before = m
+		masks := c.part(1+w, stride)[from:]
+		for i := 0; i < len(masks); {
+			k := i + 1
+			for k < len(masks) && masks[k] == masks[i] {
+				k++
+			}
+			b = binary.AppendUvarint(b, uint64(k-i))
+			b = binary.AppendUvarint(b, masks[i])
+			i = k
 		}
 	}
 	for i, col := range l.columns {
 		before := int64(0)
-		for _, v := range c.part(1+words+i, stride) {
+		values := c.part(1+words+i, stride)[from:]
+		for i, v := range values {
 			switch col.kind {
 			case moneyColumn:
 				b = binary.AppendVarint(b, int64(v)-before)
@@ -307,81 +329,142 @@ func (c *chunk) append(b []byte, l *layout) []byte {
 			case truthColumn, textColumn:
 				b = binary.AppendUvarint(b, v)
 			default:
-				b = binary.LittleEndian.AppendUint64(b, v)
+				if back := distanceBack(values[:i], v); back > 0 {
+					b = append(b, back)
+				} else {
+					b = binary.LittleEndian.AppendUint64(append(b, 0), v)
+				}
 			}
 		}
 	}
 	return b
 }
 
-// RestoreEntity reads one stored key and value. Keys must come in order; sum is
-// the store's sum of the value.
-func (st *State) RestoreEntity(key, value []byte, sum uint64) error {
-	if err := st.restoreEntity(key, value, sum); err != nil {
-		return fmt.Errorf("features: restore entity %x: %w", key[:min(len(key), 16)], err)
+// farthest is how far back an equal hash is looked for.
+const farthest = 64
+
+// distanceBack tells how far back v stands, 0 when it does not.
+func distanceBack(values []uint64, v uint64) byte {
+	for back := 1; back <= min(len(values), farthest); back++ {
+		if values[len(values)-back] == v {
+			return byte(back)
+		}
+	}
+	return 0
+}
+
+// row is one stored row of an entity that is being read.
+type row struct {
+	key, value []byte
+	sum        uint64
+}
+
+// restoreHead reads the first row of an entity. What more tells must follow by
+// restoreRow, then end.
+func restoreHead(known map[uint32]seenLayout, r row) (e *entity, more bool, err error) {
+	if len(r.key) != len(entityID{})+1 || r.sum == 0 || len(r.value) > maxValue {
+		return nil, false, fmt.Errorf("key of %d bytes with %d bytes and sum %d", len(r.key), len(r.value), r.sum)
+	}
+	e = &entity{id: entityID(r.key[:16]), headSum: r.sum}
+	d := &decoder{b: r.value}
+	d.version(headVersion)
+	number := d.number()
+	if e.layout = known[number].layout; d.err == nil && e.layout == nil {
+		return nil, false, fmt.Errorf("unknown layout %d", number)
+	}
+	newest := risk.Time(d.varint())
+	more = d.flag()
+	for range d.count(3) {
+		e.folds = append(e.folds, d.fold())
+	}
+	if d.err == nil && len(d.b) > 0 {
+		c := chunk{order: bits.RotateLeft64(d.uvarint(), 32)}
+		c.stored = d.upTo(maxEntries(e.layout.stride()))
+		c.restore(d, e.layout)
+		if c.n+c.stored == 0 {
+			d.fail("an empty chunk")
+		}
+		e.chunks = append(e.chunks, c)
+	}
+	if d.end(); d.err == nil && len(e.chunks) > 0 && e.chunks[0].n > 0 && e.newest() != newest {
+		d.fail("newest entry %d, want %d", e.newest(), newest)
+	}
+	return e, more, d.err
+}
+
+// restoreRow reads a row that follows the head. Keys come in order. The chunk that
+// the head ends is kept behind those with rows of their own.
+func (e *entity) restoreRow(r row) error {
+	const head = len(entityID{}) + 1
+	if len(r.key) != head+8 || r.sum == 0 || len(r.value) > maxValue {
+		return fmt.Errorf("key of %d bytes with %d bytes and sum %d", len(r.key), len(r.value), r.sum)
+	}
+	d := &decoder{b: r.value}
+	switch r.key[head-1] {
+	case chunkKey:
+		c := chunk{order: binary.BigEndian.Uint64(r.key[head:]), sum: r.sum}
+		c.restore(d, e.layout)
+		if d.end(); d.err != nil {
+			return d.err
+		}
+		tail := len(e.chunks) - 1
+		if tail < 0 || c.n == 0 || c.order > e.chunks[tail].order {
+			return errors.New("a chunk behind the last")
+		}
+		if tail > 0 && (e.chunks[tail-1].order >= c.order || e.chunks[tail-1].last() > c.first()) {
+			return errors.New("chunks are out of order")
+		}
+		c.stored = c.n
+		e.chunks = slices.Insert(e.chunks, tail, c)
+		return nil
+	case keysKey:
+		return e.restoreKeys(d, binary.BigEndian.Uint32(r.key[head:]), int(binary.BigEndian.Uint32(r.key[head+4:])), r.sum)
+	}
+	return fmt.Errorf("key of kind %d", r.key[head-1])
+}
+
+// end puts the entries of the head behind those of the last chunk's own row.
+func (e *entity) end() error {
+	if n := len(e.chunks); n > 0 {
+		tail := e.chunks[n-1]
+		if tail.stored > 0 {
+			if n < 2 || e.chunks[n-2].order != tail.order || e.chunks[n-2].n != tail.stored {
+				return errors.New("the last chunk's row is missing or another")
+			}
+			e.chunks = e.chunks[:n-1]
+			if err := e.chunks[n-2].join(&tail, e.layout); err != nil {
+				return err
+			}
+		} else if n > 1 && (e.chunks[n-2].order >= tail.order || e.chunks[n-2].last() > tail.first()) {
+			return errors.New("the newest entries are out of order")
+		}
+	}
+	for i := range e.chunks {
+		e.words += len(e.chunks[i].data)
+	}
+	for _, f := range e.folds {
+		if f.keys != nil && len(f.keys.list) == 0 || f.recent != nil && len(f.recent.times) == 0 {
+			return fmt.Errorf("slot %d has no parts", f.slot)
+		}
 	}
 	return nil
 }
 
-func (st *State) restoreEntity(key, value []byte, sum uint64) error {
-	const head = 16 + 1
-	if len(key) < head || len(key) != head && len(key) != head+8 || (key[16] == headKey) != (len(key) == head) || sum == 0 {
-		return fmt.Errorf("key of %d bytes with sum %d", len(key), sum)
-	}
-	if len(value) > maxValue {
-		return fmt.Errorf("value of %d bytes is larger than %d", len(value), maxValue)
-	}
-	id := entityID(key[:16])
-	e := st.entities[id]
-	d := &decoder{b: value}
-	if (e == nil) != (key[16] == headKey) {
-		return errors.New("keys are out of order")
-	}
-	switch key[16] {
-	case headKey:
-		return st.restoreHead(id, d, sum)
-	case chunkKey:
-		c := chunk{order: binary.BigEndian.Uint64(key[head:]), sum: sum}
-		if err := c.restore(d, e.layout); err != nil {
-			return err
-		}
-		if n := len(e.chunks); n > 0 && (e.chunks[n-1].order >= c.order || e.chunks[n-1].last() > c.first()) {
-			return errors.New("chunks are out of order")
-		}
-		e.chunks = append(e.chunks, c)
+// join puts tail behind c.
+func (c *chunk) join(tail *chunk, l *layout) error {
+	if tail.n == 0 {
 		return nil
-	case keysKey:
-		return e.restoreKeys(d, binary.BigEndian.Uint32(key[head:]), int(binary.BigEndian.Uint32(key[head+4:])), sum)
 	}
-	return fmt.Errorf("key of kind %d", key[16])
-}
-
-func (st *State) restoreHead(id entityID, d *decoder, sum uint64) error {
-	d.version(headVersion)
-	l := st.layouts.all[d.number()]
-	var folds []*fold
-	for d.err == nil && len(d.b) > 0 {
-		folds = append(folds, d.fold())
+	stride, n := l.stride(), c.n+tail.n
+	if n > maxEntries(stride) || c.last() > tail.first() {
+		return fmt.Errorf("%d entries behind a row of %d are out of place", tail.n, c.n)
 	}
-	if err := d.end(); err != nil {
-		return err
+	data := make([]uint64, stride*n)
+	for i := range stride {
+		copy(data[i*n:], c.part(i, stride))
+		copy(data[i*n+c.n:], tail.part(i, stride))
 	}
-	if l == nil {
-		return errors.New("unknown layout")
-	}
-	// The folds of an earlier release's layout keep the order they came in, until
-	// the entity moves on; those of the active one have their seats.
-	if l.def != nil && folds != nil {
-		seated := make([]*fold, len(l.def.life))
-		for life, bit := range l.def.life {
-			if i := slices.IndexFunc(folds, func(f *fold) bool { return f.slot == l.slots[bit] }); i >= 0 {
-				seated[life] = folds[i]
-			}
-		}
-		folds = seated
-	}
-	e := st.add(id, l)
-	e.folds, e.headSum, e.headDirty = folds, sum, false
+	c.data, c.n = data, n
 	return nil
 }
 
@@ -400,34 +483,38 @@ func (e *entity) restoreKeys(d *decoder, slot uint32, part int, sum uint64) erro
 	return d.end()
 }
 
-func (c *chunk) restore(d *decoder, l *layout) error {
+func (c *chunk) restore(d *decoder, l *layout) {
 	stride, words := l.stride(), l.words()
 	d.version(chunkVersion)
-	n := d.uvarint()
-	if n == 0 || n > uint64(maxEntries(stride)) {
-		d.fail("chunk of %d entries", n)
-		return d.err
+	if c.n = d.upTo(maxEntries(stride)); c.n == 0 || d.err != nil {
+		return
 	}
-	c.n = int(n)
 	c.data = make([]uint64, stride*c.n)
-	before := int64(0)
-	for i := range c.n {
-		t := before + d.varint()
-		if i > 0 && t < before {
+	times := c.times()
+	for i := range times {
+		if i == 0 {
+			times[i] = uint64(d.varint())
+		} else if times[i] = times[i-1] + d.uvarint(); risk.Time(times[i]) < risk.Time(times[i-1]) {
 			d.fail("times fall")
 		}
-		c.data[i], before = uint64(t), t
 	}
 	for w := range words {
-		before := uint64(0)
-		for i, part := 0, c.part(1+w, stride); i < c.n; i++ {
-			before ^= d.uvarint()
-			part[i] = before
+		for part := c.part(1+w, stride); len(part) > 0 && d.err == nil; {
+			run := d.upTo(len(part))
+			mask := d.uvarint()
+			if run == 0 {
+				d.fail("a run of no masks")
+			}
+			for i := range run {
+				part[i] = mask
+			}
+			part = part[run:]
 		}
 	}
 	for k, col := range l.columns {
 		before := int64(0)
-		for i, part := 0, c.part(1+words+k, stride); i < c.n; i++ {
+		part := c.part(1+words+k, stride)
+		for i := range part {
 			switch col.kind {
 			case moneyColumn:
 				before += d.varint()
@@ -437,11 +524,16 @@ func (c *chunk) restore(d *decoder, l *layout) error {
 			case truthColumn, textColumn:
 				part[i] = d.uvarint()
 			default:
-				part[i] = d.uint64()
+				if back := int(d.byte()); back > i {
+					d.fail("a hash %d back from entry %d", back, i)
+				} else if back > 0 {
+					part[i] = part[i-back]
+				} else {
+					part[i] = d.uint64()
+				}
 			}
 		}
 	}
-	return d.end()
 }
 
 // decoder reads a stored value. After the first fault it gives zeros.
@@ -513,6 +605,16 @@ func (d *decoder) number() uint32 {
 		return 0
 	}
 	return uint32(v)
+}
+
+// upTo reads a number up to most.
+func (d *decoder) upTo(most int) int {
+	v := d.uvarint()
+	if v > uint64(most) {
+		d.fail("%d is more than %d", v, most)
+		return 0
+	}
+	return int(v)
 }
 
 // count reads how many items of at least so many bytes follow.

@@ -16,12 +16,17 @@ type entity struct {
 	folds  []*fold    // by entityDef.life, nil until something was folded
 	run    []*running // by slot, nil while its windows are small
 
-	oldest    risk.Time // not later than the end of the first chunk; 0: not known
-	seat      int       // in State.all
-	headSum   uint64
-	headDirty bool
-	listed    bool // in State.dirty
-	removed   bool
+	oldest  risk.Time // not later than the end of the first chunk; 0: not known
+	headSum uint64    // what the store gave for the head; 0: not stored
+	saved   uint64    // checkpoint that holds all of it
+	words   int       // of the chunks' data
+	size    int       // bytes it was last counted with
+	turn    uint32    // of the batch that touched it last
+	used    bool      // since the clock's hand came by
+	listed  bool      // in State.dirty
+	kept    bool      // the store may hold rows of it
+	leaving bool      // in State.leaving
+	removed bool      // from State.table
 }
 
 type entityID [16]byte
@@ -289,10 +294,12 @@ func (st *State) expire(e *entity) {
 		last = c.last()
 		st.fold(e, c, c.n)
 		st.forget(e, c)
+		e.words -= len(c.data)
 	}
 	if k > 0 {
 		e.chunks = slices.Delete(e.chunks, 0, k)
 		e.dropped(last, st)
+		st.list(e)
 	}
 	if e.oldest = 0; len(e.chunks) > 0 {
 		e.oldest = e.chunks[0].last()
@@ -308,11 +315,18 @@ func (st *State) makeRoom(e *entity, i int) {
 			last := risk.Time(c.data[k-1])
 			st.fold(e, c, k)
 			c.cut(stride, k)
+			st.touch(e, i, 0)
 			e.dropped(last, st)
 			return
 		}
 	}
-	c.resize(stride, min(2*c.n, maxEntries(stride)), 0, c.n)
+	e.resize(c, min(2*c.n, maxEntries(stride)))
+}
+
+func (e *entity) resize(c *chunk, room int) {
+	e.words -= len(c.data)
+	c.resize(e.layout.stride(), room, 0, c.n)
+	e.words += len(c.data)
 }
 
 // fold takes the first n entries of c into the features without a window.
@@ -337,7 +351,7 @@ func (st *State) fold(e *entity, c *chunk, n int) {
 				p.text = &st.text
 			}
 			e.folds[life].take(s, p)
-			st.touchHead(e)
+			st.list(e)
 		}
 	}
 }

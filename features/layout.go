@@ -14,7 +14,8 @@ type layout struct {
 	entity   uint64      // hash of the entity's name
 	slots    []uint32    // numbers of the slots, by mask bit
 	columns  []columnTag // by value column
-	entities int         // that have this layout
+	entities int         // in memory that have this layout
+	idle     int         // passes over the store for which it has been an earlier release's
 
 	def   *entityDef // what the slots are; nil when this layout is an earlier release's
 	reach risk.Time  // how far behind the floor an entry can matter
@@ -67,7 +68,7 @@ func (st *State) Activate(set *Set) {
 		}
 	}
 	st.set = set
-	st.bind(was)
+	st.bind(was, false)
 	if st.started {
 		st.floor = max(st.floor, st.watermark.Add(-set.limits.AllowedLateness))
 	}
@@ -75,7 +76,7 @@ func (st *State) Activate(set *Set) {
 }
 
 // bind numbers the slots of the set and lays out its entities.
-func (st *State) bind(was map[digest]tenure) {
+func (st *State) bind(was map[digest]tenure, restored bool) {
 	set, ls := st.set, &st.layouts
 	st.numbers = make([]tenure, len(set.slots))
 	for i := range set.slots {
@@ -112,19 +113,24 @@ func (st *State) bind(was map[digest]tenure) {
 			l.number = ls.nextLayout
 			ls.all[l.number] = l
 		}
-		l.def, l.reach = def, def.reach
+		l.def, l.reach, l.idle = def, def.reach, 0
 		ls.now[i] = l
 	}
-	st.prune()
+	if st.view == nil && !restored {
+		st.prune(0)
+	}
+	st.publish()
 }
 
-// prune forgets the layouts that no entity has any more.
-func (st *State) prune() {
+// prune forgets the layouts that no entity has any more, and that have been out of
+// use for so many passes over the store.
+func (st *State) prune(passes int) {
 	for n, l := range st.layouts.all {
-		if l.entities == 0 && l.def == nil {
+		if l.entities == 0 && l.def == nil && l.idle >= passes {
 			delete(st.layouts.all, n)
 		}
 	}
+	st.publish()
 }
 
 // current moves an entity to the layout of the active set. Entries that no
@@ -146,11 +152,11 @@ func (st *State) current(e *entity) {
 	for i := range old {
 		st.forget(e, &old[i])
 	}
-	e.chunks, e.run, e.oldest = nil, nil, 0
+	e.chunks, e.run, e.oldest, e.words = nil, nil, 0, 0
 	e.layout = to
 	from.entities--
 	to.entities++
-	st.touchHead(e)
+	st.list(e)
 
 	folds := e.folds
 	e.folds = nil

@@ -13,8 +13,12 @@ type chunk struct {
 	data  []uint64
 	n     int
 	order uint64 // place among the entity's chunks, and part of the stored key
-	sum   uint64 // what the store gave for the stored value; 0: never stored
-	dirty bool   // differs from the stored value
+
+	// Its own stored row, which holds its first entries; newer ones of the last
+	// chunk lie in the entity's head, so that a few more cost no long row.
+	sum    uint64 // what the store gave for the row; 0: has none
+	stored int    // entries in it
+	dirty  bool   // the row's entries are no longer the chunk's first ones
 }
 
 // chunkEntries bounds a chunk. Tests make it smaller.
@@ -138,10 +142,11 @@ func (e *entity) insert(at risk.Time, mask, values []uint64, st *State) bool {
 			}
 			c.data = make([]uint64, stride*min(startRoom<<min(2*(last+1), 8), most))
 			e.chunks = append(e.chunks, c)
+			e.words += len(c.data)
 			last++
 		}
-		st.touch(e, last)
 		c := &e.chunks[last]
+		st.touch(e, last, c.n)
 		c.insert(c.n, stride, at, mask, values)
 		return true
 	}
@@ -158,9 +163,9 @@ func (e *entity) insert(at risk.Time, mask, values []uint64, st *State) bool {
 		}
 		c = &e.chunks[p.chunk]
 	case c.n == c.room(stride):
-		c.resize(stride, min(2*c.n, most), 0, c.n)
+		e.resize(c, min(2*c.n, most))
 	}
-	st.touch(e, p.chunk)
+	st.touch(e, p.chunk, p.entry)
 	c.insert(p.entry, stride, at, mask, values)
 	return false
 }
@@ -176,6 +181,7 @@ func (e *entity) split(i, stride int, st *State) {
 	right := chunk{data: left.data, n: left.n}
 	half := left.n / 2
 	right.resize(stride, left.n, half, left.n-half)
+	e.words += len(right.data)
 	left.n = half
 	next := uint64(math.MaxUint64)
 	if i+2 < len(e.chunks) {
@@ -186,11 +192,10 @@ func (e *entity) split(i, stride int, st *State) {
 	right.order = left.order + (next-left.order)/2
 	e.chunks[i+1] = right
 	e.oldest = 0
-	st.touch(e, i)
+	st.touch(e, i, 0)
 	if right.order == left.order {
 		e.renumber(st)
 	}
-	st.touch(e, i+1)
 }
 
 // renumber gives all chunks new stored keys: no number was left between two.
@@ -198,7 +203,7 @@ func (e *entity) renumber(st *State) {
 	for i := range e.chunks {
 		c := &e.chunks[i]
 		st.forget(e, c)
-		c.order, c.dirty = uint64(i+1)*orderStep, false
-		st.touch(e, i)
+		c.order = uint64(i+1) * orderStep
 	}
+	st.list(e)
 }

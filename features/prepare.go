@@ -31,6 +31,9 @@ type Prepared struct {
 
 	hit []int // by key, for State.Observe
 	buf []byte
+
+	from    *State // that fetched is of
+	fetched []fetched
 }
 
 type recalled struct {

@@ -313,7 +313,7 @@ func TestBusyEntitiesAgainstScan(t *testing.T) {
 			}
 		}
 	}
-	for _, e := range kept.st.entities {
+	for _, e := range kept.st.all() {
 		for bit, s := range kept.set.slots {
 			if e.run[bit] == nil && !s.agg.oldest && !s.agg.newest() {
 				t.Errorf("slot %d, %s, of a busy card is not kept up to date", bit, s.agg.name)
@@ -335,20 +335,22 @@ func TestCheckpointsAreStable(t *testing.T) {
 		set.Prepare(rec, &scope, &p)
 		st.Observe(&p, rec.Event.Time, rec.Arrival, &v)
 	}
-	disk.small = st.Checkpoint(disk.put)
+	disk.small = st.Checkpoint(1, disk.put)
 	writes := 0
-	if again := st.Checkpoint(func(_, _ []byte, _ uint64) uint64 { writes++; return 1 }); writes > 0 || !bytes.Equal(again, disk.small) {
+	if again := st.Checkpoint(1, func(_, _ []byte, _ uint64) uint64 { writes++; return 1 }); writes > 0 || !bytes.Equal(again, disk.small) {
 		t.Errorf("a checkpoint without changes writes %d values", writes)
 	}
 	back, err := disk.restore(set)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range back.all {
-		e.headDirty = true
+	if err := disk.warm(back); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range back.all() {
 		back.list(e)
 		for i := range e.chunks {
-			back.touch(e, i)
+			e.chunks[i].dirty = e.chunks[i].stored > 0
 		}
 		for _, f := range e.folds {
 			if f != nil && f.keys != nil {
@@ -360,7 +362,7 @@ func TestCheckpointsAreStable(t *testing.T) {
 	}
 	twice := newMemory()
 	maps.Copy(twice.sums, disk.sums)
-	twice.small = back.Checkpoint(twice.put)
+	twice.small = back.Checkpoint(1, twice.put)
 	if len(twice.errs) > 0 {
 		t.Errorf("store: %v", twice.errs[:1])
 	}
@@ -377,7 +379,7 @@ func TestLifeDistinctIsStoredInParts(t *testing.T) {
 	}
 	r.want("shops", n)
 	disk := newMemory()
-	disk.small = r.st.Checkpoint(disk.put)
+	disk.small = r.st.Checkpoint(1, disk.put)
 	parts := 0
 	for k := range disk.values {
 		if k[16] == keysKey {
@@ -399,7 +401,7 @@ func TestLifeDistinctIsStoredInParts(t *testing.T) {
 	}
 	r.want("shops", n+400)
 	written := 0
-	disk.small = r.st.Checkpoint(func(k, v []byte, replaces uint64) uint64 {
+	disk.small = r.st.Checkpoint(1, func(k, v []byte, replaces uint64) uint64 {
 		if k[16] == keysKey {
 			written++
 		}
@@ -417,12 +419,12 @@ func TestIdleEntitiesAreForgotten(t *testing.T) {
 		r.event(float64(i), func(e *risk.Event) { e.Card.Token = fmt.Sprint(i) })
 	}
 	r.event(500, func(e *risk.Event) { e.Customer.ID = "u" })
-	disk.small = r.st.Checkpoint(disk.put)
+	disk.small = r.st.Checkpoint(1, disk.put)
 	for i := range 1000 * sweepEvery {
 		r.event(90_000+float64(i), onCard)
 	}
-	disk.small = r.st.Checkpoint(disk.put)
-	if n := len(r.st.entities); n != 2 || len(r.st.all) != 2 {
+	disk.small = r.st.Checkpoint(1, disk.put)
+	if n := r.st.table.used; n != 2 || len(r.st.all()) != 2 {
 		t.Errorf("%d entities, want a card and the customer", n)
 	}
 	stored := map[string]bool{}
@@ -459,7 +461,7 @@ func FuzzRestore(f *testing.F) {
 		set.Prepare(rec, &scope, &p)
 		st.Observe(&p, rec.Event.Time, rec.Arrival, &v)
 	}
-	disk.small = st.Checkpoint(disk.put)
+	disk.small = st.Checkpoint(1, disk.put)
 	var head, chunk, keys string
 	for _, k := range slices.Sorted(maps.Keys(disk.values)) {
 		switch k[16] {
@@ -488,16 +490,20 @@ func FuzzRestore(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		err := st.RestoreEntity(headKey, head, 1)
-		if err == nil {
-			_ = st.RestoreEntity(chunkKey, chunk, 1)
-			_ = st.RestoreEntity(append(slices.Clone(headKey[:16]), keysKey, 0, 0, 0, 13, 0, 0, 0, 0), keys, 1)
+		if e, more, err := restoreHead(*st.known.Load(), row{headKey, head, 1}); err == nil {
+			if more {
+				_ = e.restoreRow(row{chunkKey, chunk, 1})
+				_ = e.restoreRow(row{append(slices.Clone(headKey[:16]), keysKey, 0, 0, 0, 13, 0, 0, 0, 0), keys, 1})
+			}
+			if e.end() == nil {
+				st.adopt(e)
+			}
 		}
 		for _, rec := range recs[:5] {
 			set.Prepare(rec, &scope, &p)
 			st.Observe(&p, rec.Event.Time, rec.Arrival, &v)
 		}
-		st.Checkpoint(func(_, value []byte, _ uint64) uint64 {
+		st.Checkpoint(1, func(_, value []byte, _ uint64) uint64 {
 			if len(value) > maxValue {
 				t.Fatalf("value of %d bytes", len(value))
 			}
@@ -524,7 +530,7 @@ func TestRestoreUnderAnotherRelease(t *testing.T) {
 		before.Prepare(rec, &scope, &p)
 		st.Observe(&p, rec.Event.Time, rec.Arrival, &v)
 	}
-	disk.small = st.Checkpoint(disk.put)
+	disk.small = st.Checkpoint(1, disk.put)
 	st.Activate(after)
 	back, err := disk.restore(after)
 	if err != nil {

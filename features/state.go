@@ -7,13 +7,14 @@ import (
 )
 
 // State is the only thing here that changes: the events that the entities of a
-// cell remember. One goroutine owns it.
+// cell remember. One goroutine owns it. With a store behind it, see Attach, only
+// the entities in use are in memory.
 type State struct {
-	set      *Set
-	entities map[entityID]*entity
-	all      []*entity
-	hand     int    // of the sweep over all
-	events   uint64 // for its pace
+	set    *Set
+	table  table  // the entities in memory
+	broom  hand   // of the sweep over them
+	events uint64 // for its pace
+	resident
 
 	started   bool
 	watermark risk.Time // newest event time
@@ -79,7 +80,7 @@ func Clamp(at, arrival risk.Time) (risk.Time, bool) {
 
 // NewState gives the state before the first event of a journal.
 func NewState(set *Set) *State {
-	st := &State{entities: map[entityID]*entity{}, gone: map[string]uint64{}, busy: busyWindow}
+	st := &State{gone: map[string]uint64{}, busy: busyWindow}
 	st.Activate(set)
 	return st
 }
@@ -135,6 +136,7 @@ func (st *State) Observe(p *Prepared, at, arrival risk.Time, v *Vector) Timing {
 	}
 	v.Partial = st.partial.at(now)
 	st.sweep()
+	p.Forget()
 	return t
 }
 
@@ -200,7 +202,12 @@ func (st *State) find(p *Prepared) {
 	// Each entity lies somewhere else in memory. Going over all of them in short
 	// loops lets the processor wait for them at the same time.
 	for i := range st.hits {
-		st.hits[i].entity = st.entities[st.hits[i].id]
+		st.hits[i].entity = st.table.find(&st.hits[i].id)
+	}
+	if st.view != nil {
+		for i := range st.hits {
+			st.reside(p, &st.hits[i])
+		}
 	}
 	for i := range st.hits {
 		if e := st.hits[i].entity; e != nil && len(e.chunks) > 0 {
@@ -261,7 +268,7 @@ func (st *State) count(p *Prepared, at risk.Time) {
 			st.values = append(st.values, p.values[def.columns[c].from])
 		}
 		if h.entity == nil {
-			h.entity = st.add(h.id, st.layouts.now[h.def])
+			h.entity = st.add(&entity{id: h.id, layout: st.layouts.now[h.def]})
 		}
 		e := h.entity
 		atEnd := e.insert(at, h.mask, st.values, st)
@@ -271,11 +278,10 @@ func (st *State) count(p *Prepared, at risk.Time) {
 	}
 }
 
-func (st *State) add(id entityID, l *layout) *entity {
-	e := &entity{id: id, layout: l, seat: len(st.all), headDirty: true}
-	l.entities++
-	st.entities[id] = e
-	st.all = append(st.all, e)
+func (st *State) add(e *entity) *entity {
+	e.layout.entities++
+	st.table.add(e)
+	st.use(e)
 	return e
 }
 
@@ -285,13 +291,17 @@ const sweepEvery = 4
 // sweep finds the entities that nobody touches any more and forgets them, one at
 // a time.
 func (st *State) sweep() {
-	if st.events++; st.events%sweepEvery != 0 || len(st.all) == 0 {
+	if st.events++; st.events%sweepEvery != 0 {
 		return
 	}
-	if st.hand++; st.hand >= len(st.all) {
-		st.hand = 0
+	if e := st.table.next(&st.broom); e != nil && !e.leaving {
+		st.expired(e)
 	}
-	e := st.all[st.hand]
+}
+
+// expired drops what no window of the active set reaches, and the entity when
+// that is all of it.
+func (st *State) expired(e *entity) {
 	if n := len(e.chunks); n > 0 && e.chunks[n-1].last() > st.floor {
 		return
 	}
@@ -308,24 +318,52 @@ func (st *State) sweep() {
 	}
 	e.run = nil
 	st.expire(e)
-	if len(e.chunks) == 0 && e.folds == nil {
+	if e.empty() {
 		st.remove(e)
 	}
 }
 
-func (st *State) remove(e *entity) {
-	for i := range e.chunks {
-		st.forget(e, &e.chunks[i])
+// empty tells whether an entity says the same as one that never was.
+func (e *entity) empty() bool { return len(e.chunks) == 0 && e.folds == nil }
+
+// newest is the time of the last entry, 0 without any.
+func (e *entity) newest() risk.Time {
+	for i := len(e.chunks) - 1; i >= 0; i-- {
+		if c := &e.chunks[i]; c.n > 0 {
+			return c.last()
+		}
 	}
-	st.forgetHead(e)
-	last := len(st.all) - 1
-	st.all[e.seat] = st.all[last]
-	st.all[e.seat].seat = e.seat
-	st.all[last] = nil
-	st.all = st.all[:last]
-	delete(st.entities, e.id)
+	return 0
+}
+
+// remove empties an entity. What a store may hold of it must be seen to be gone
+// before it leaves memory.
+func (st *State) remove(e *entity) {
+	st.forgetAll(e)
+	e.chunks, e.folds, e.run, e.oldest, e.words = nil, nil, nil, 0, 0
+	if st.view == nil || !e.kept {
+		st.drop(e)
+		return
+	}
+	st.list(e)
+	st.leave(e)
+	st.weigh(e)
+}
+
+// leave marks an entity that is empty, to be dropped when the store shows it.
+func (st *State) leave(e *entity) {
+	if st.view != nil && !e.leaving {
+		e.leaving = true
+		st.leaving = append(st.leaving, e)
+	}
+}
+
+// drop takes an entity out of memory.
+func (st *State) drop(e *entity) {
+	st.table.remove(e)
 	e.layout.entities--
-	e.removed = true
+	st.bytes -= e.size
+	e.size, e.removed = 0, true
 }
 
 func resize[T any](s []T, n int) []T {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -19,9 +20,9 @@ var secrets = risk.NewSecrets([32]byte{1})
 // shrink makes chunks, queues and windows small, so that short tests reach every
 // path, and gives back a function that undoes it.
 func shrink(chunk, lag, wait int) func() {
-	c, l, w, o := chunkEntries, queueLag, queueWait, orderStep
-	chunkEntries, queueLag, queueWait, orderStep = chunk, lag, wait, 2
-	return func() { chunkEntries, queueLag, queueWait, orderStep = c, l, w, o }
+	c, l, w, o, e := chunkEntries, queueLag, queueWait, orderStep, tailEntries
+	chunkEntries, queueLag, queueWait, orderStep, tailEntries = chunk, lag, wait, 2, 3
+	return func() { chunkEntries, queueLag, queueWait, orderStep, tailEntries = c, l, w, o, e }
 }
 
 // memory is a store that checks what it is told it holds.
@@ -30,6 +31,10 @@ type memory struct {
 	sums   map[string]uint64
 	small  []byte
 	errs   []string
+
+	taken, durable uint64    // generations
+	settling       []*memory // taken and not durable yet
+	seen           *memory   // what is durable; nil: nothing
 }
 
 func newMemory() *memory { return &memory{values: map[string][]byte{}, sums: map[string]uint64{}} }
@@ -59,15 +64,85 @@ func (m *memory) put(key, value []byte, replaces uint64) uint64 {
 
 func (m *memory) restore(set *Set) (*State, error) {
 	st := NewState(set)
+	view := m.view
+	if m.taken > 0 {
+		view = m.durableView
+	}
+	st.Attach(0, view)
 	if err := st.Restore(m.small); err != nil {
 		return nil, err
 	}
-	for _, k := range slices.Sorted(maps.Keys(m.values)) {
-		if err := st.RestoreEntity([]byte(k), m.values[k], m.sums[k]); err != nil {
-			return nil, err
-		}
+	for k := range m.values {
+		st.Known([]byte(k))
 	}
 	return st, nil
+}
+
+func (m *memory) view(f func(Reader) error) error { return f(m) }
+
+// checkpoint writes one that is durable some time after it was taken.
+func (m *memory) checkpoint(st *State) {
+	m.taken++
+	m.small = st.Checkpoint(m.taken, m.put)
+	m.settling = append(m.settling, &memory{values: maps.Clone(m.values), sums: maps.Clone(m.sums)})
+}
+
+// settle makes checkpoints durable up to one that was taken.
+func (m *memory) settle(generation uint64) {
+	for ; m.durable < min(generation, m.taken); m.durable++ {
+		m.seen, m.settling = m.settling[0], m.settling[1:]
+	}
+}
+
+// durableView reads what is durable.
+func (m *memory) durableView(f func(Reader) error) error {
+	if m.seen == nil {
+		return f(newMemory())
+	}
+	return f(m.seen)
+}
+
+func (m *memory) Get(key []byte, f func(value []byte, sum uint64) error) error {
+	if v, ok := m.values[string(key)]; ok {
+		return f(v, m.sums[string(key)])
+	}
+	return nil
+}
+
+func (m *memory) Scan(prefix []byte, f func(key, value []byte, sum uint64) error) error {
+	for _, k := range slices.Sorted(maps.Keys(m.values)) {
+		if strings.HasPrefix(k, string(prefix)) {
+			if err := f([]byte(k), m.values[k], m.sums[k]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// warm reads all that is stored into memory.
+func (m *memory) warm(st *State) error {
+	for k := range m.values {
+		if id := entityID([]byte(k)[:16]); st.table.find(&id) == nil {
+			if e := st.readNow(&id); e != nil {
+				st.adopt(e)
+			}
+		}
+	}
+	return st.Err()
+}
+
+// all gives the entities in memory.
+func (st *State) all() (all []*entity) {
+	for i := range st.table.shards {
+		cells := st.table.shards[i].load()
+		for k := range cells {
+			if e := cells[k].entity.Load(); e != nil {
+				all = append(all, e)
+			}
+		}
+	}
+	return all
 }
 
 func draw(t *rapid.T, of ...string) string { return rapid.SampledFrom(of).Draw(t, "of") }
@@ -93,11 +168,15 @@ func TestStateAgainstModel(t *testing.T) {
 		}
 		names := pickRelease()
 		set := loadRapid(t, modelYAML(names))
-		st, m, disk := NewState(set), &model{}, newMemory()
+		m, disk := &model{}, newMemory()
+		st := NewState(set)
+		budget := rapid.SampledFrom([]int64{-1, 0, 1, 3000}).Draw(t, "budget")
+		if budget >= 0 { // else without a store to read from
+			st.Attach(budget, disk.durableView)
+		}
 		st.busy = busy
 		m.activate(names)
 
-		var p Prepared
 		var v Vector
 		var scope expression.Scope
 		clock := risk.Time(1_700_000_000_000)
@@ -106,18 +185,66 @@ func TestStateAgainstModel(t *testing.T) {
 			touches []Touch
 		}
 		var pasts []past
+		// Events are prefetched some time before they are observed.
+		var ahead []func()
+		lag := 0
+		catchUp := func(left int) {
+			for len(ahead) > left {
+				ahead[0]()
+				ahead = ahead[1:]
+			}
+		}
+		passing := false
 		for n := range rapid.IntRange(1, 120).Draw(t, "events") {
-			switch rapid.IntRange(0, 30).Draw(t, "other") {
-			case 0:
-				disk.small = st.Checkpoint(disk.put)
-			case 1:
-				disk.small = st.Checkpoint(disk.put)
+			switch rapid.IntRange(0, 40).Draw(t, "other") {
+			case 0, 1, 2, 3:
+				disk.checkpoint(st)
+			case 4, 5, 6:
+				disk.settle(disk.durable + 1)
+			case 7:
+				disk.checkpoint(st)
+				disk.settle(disk.taken)
 				var err error
 				if st, err = disk.restore(set); err != nil {
 					t.Fatalf("restore: %v", err)
 				}
-				st.busy = busy
-			case 2:
+				st.budget, st.busy = int(max(budget, 0)), busy
+				passing = false
+			case 8:
+				lag = rapid.IntRange(0, 4).Draw(t, "lag")
+			case 9:
+				if st.view == nil || passing || disk.durable != disk.taken {
+					break
+				}
+				st.BeginPass()
+				passing = true
+				of := st
+				var found []Found
+				seen := disk.durableView(func(r Reader) error {
+					return r.Scan(nil, func(key, value []byte, _ uint64) error {
+						id, stale := st.Passed(key, value)
+						if !stale {
+							return nil
+						}
+						f, err := st.Reread(r, id)
+						found = append(found, f)
+						return err
+					})
+				})
+				if seen != nil {
+					t.Fatalf("pass: %v", seen)
+				}
+				generation := disk.durable
+				ahead = append(ahead, func() {
+					if of == st {
+						st.Evict(generation)
+						st.Sweep(found)
+						st.EndPass()
+						passing = false
+					}
+				})
+			case 10:
+				catchUp(0)
 				names = pickRelease()
 				set = loadRapid(t, modelYAML(names))
 				st.Activate(set)
@@ -164,53 +291,74 @@ func TestStateAgainstModel(t *testing.T) {
 			e.Payment.ID = rec.Tenant // for the test's own use
 			rec.IDs = secrets.IDs(e)
 
-			set.Prepare(rec, &scope, &p)
+			p := &Prepared{}
+			prepared := set
+			set.Prepare(rec, &scope, p)
+			var touches []Touch
 			if named == nil {
 				pasts = append(pasts, past{e, slices.Clone(p.Touches())})
 			} else {
-				p.Recall(named.touches)
+				touches = named.touches
 			}
-			tm := st.Observe(&p, e.Time, rec.Arrival, &v)
-			scope.Features = v.Values
-			set.Derive(&scope)
-
 			var also []*risk.Event
 			if named != nil {
 				also = append(also, tenantView(named.event))
 			}
-			mine := *rec
-			mine.Event = *tenantView(e)
-			wantTiming, want, wantPartial := m.observe(&mine, also)
-			if tm != wantTiming {
-				t.Fatalf("event %d: timing %+v, want %+v", n, tm, wantTiming)
-			}
-			for _, name := range names {
-				if f := featureNamed(name); f.formula != nil {
-					want[name] = f.formula(want)
-				}
-				i, _ := set.Index(name)
-				f := featureNamed(name)
-				got, want := v.Values[i], want[name]
-				if rounded[f.agg] && math.Abs(got-want) <= 1e-9+1e-9*math.Abs(want) {
-					continue
-				}
-				if math.Float64bits(got) != math.Float64bits(want) && !(math.IsNaN(got) && math.IsNaN(want)) {
-					t.Fatalf("event %d at %d: %s = %v, want %v (busy %d, exact %d)\n%s", n, tm.At, name, got, want, busy, exactValues, f.yaml)
+			generation := disk.durable
+			if st.view != nil && rapid.IntRange(0, 3).Draw(t, "prefetch") > 0 {
+				if err := disk.durableView(func(r Reader) error { st.Prefetch(r, p, touches); return nil }); err != nil {
+					t.Fatal(err)
 				}
 			}
-			got := map[string]risk.Time{}
-			for _, g := range v.Partial {
-				for _, f := range g.Features {
-					if f != "ratio" {
-						got[f] = g.Since
+			ahead = append(ahead, func() {
+				if set != prepared {
+					set.Prepare(rec, &scope, p)
+				}
+				p.Recall(touches)
+				st.Evict(generation)
+				tm := st.Observe(p, e.Time, rec.Arrival, &v)
+				if st.Err() != nil {
+					t.Fatalf("event %d: %v", n, st.Err())
+				}
+				scope.Record, scope.Features = rec, v.Values
+				set.Derive(&scope)
+
+				mine := *rec
+				mine.Event = *tenantView(e)
+				wantTiming, want, wantPartial := m.observe(&mine, also)
+				if tm != wantTiming {
+					t.Fatalf("event %d: timing %+v, want %+v", n, tm, wantTiming)
+				}
+				for _, name := range names {
+					if f := featureNamed(name); f.formula != nil {
+						want[name] = f.formula(want)
+					}
+					i, _ := set.Index(name)
+					f := featureNamed(name)
+					got, want := v.Values[i], want[name]
+					if rounded[f.agg] && math.Abs(got-want) <= 1e-9+1e-9*math.Abs(want) {
+						continue
+					}
+					if math.Float64bits(got) != math.Float64bits(want) && !(math.IsNaN(got) && math.IsNaN(want)) {
+						t.Fatalf("event %d at %d: %s = %v, want %v (busy %d, exact %d)\n%s", n, tm.At, name, got, want, busy, exactValues, f.yaml)
 					}
 				}
-			}
-			if !maps.Equal(got, wantPartial) {
-				t.Fatalf("event %d: partial %v, want %v", n, got, wantPartial)
-			}
+				got := map[string]risk.Time{}
+				for _, g := range v.Partial {
+					for _, f := range g.Features {
+						if f != "ratio" {
+							got[f] = g.Since
+						}
+					}
+				}
+				if !maps.Equal(got, wantPartial) {
+					t.Fatalf("event %d: partial %v, want %v", n, got, wantPartial)
+				}
+			})
+			catchUp(lag)
 		}
-		disk.small = st.Checkpoint(disk.put)
+		catchUp(0)
+		disk.checkpoint(st)
 		if len(disk.errs) > 0 {
 			t.Fatalf("store: %v", disk.errs)
 		}

@@ -30,7 +30,7 @@ var layers = [][]string{
 	{"rules", "scoring"},
 	{"features"},
 	{"internal/enrich", "internal/lists", "internal/expression", "internal/mapping"},
-	{"risk", "store", "store/journal", "internal/auth", "internal/config", "internal/seal", "internal/web", "internal/diag", "internal/lint", "internal/kafkatest", "internal/parquet", "rulesets"},
+	{"risk", "store", "store/journal", "internal/auth", "internal/config", "internal/seal", "internal/web", "internal/bloom", "internal/diag", "internal/lint", "internal/kafkatest", "internal/parquet", "rulesets"},
 }
 
 // stdOnly are packages that import the standard library alone: everyone who
