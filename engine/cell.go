@@ -82,6 +82,7 @@ type Cell struct {
 	dedup      atomic.Int64                 // of the active release, nanoseconds
 	state      atomic.Pointer[resident]     // nil before the first release
 	stale      chan stale                   // what the pass over the store finds
+	oldest     atomic.Int64                 // event time at which the kept journal begins
 	generation atomic.Uint64                // checkpoints stored
 	saving     atomic.Bool                  // one is being stored
 	owed       atomic.Bool                  // one was due meanwhile

@@ -182,7 +182,9 @@ func (c *Cell) take(b *Batch) *pending {
 		put(store.Decisions, answerKey(a.key), mustJSON(a.Answered))
 	}
 	out.wanted, out.needed = p.keep(w, c.opts.RetainJournal)
-	cell.Marks = p.marks
+	if cell.Marks = p.marks; len(p.marks) > 0 {
+		c.oldest.Store(int64(p.marks[0].At))
+	}
 	cp.State = mustJSON(cell)
 	return out
 }

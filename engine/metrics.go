@@ -134,6 +134,7 @@ func (c *Cell) register(r prometheus.Registerer) {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
+	c.registerMemory(r)
 	r.MustRegister(
 		gauge("sluice_journal_durable_position", "Position up to which the journal is durable.", func() float64 { return float64(c.journal.Durable()) }),
 		gauge("sluice_waiting_entries", "Entries handed in that no batch has taken yet.", func() float64 { return float64(len(c.waiting)) }),

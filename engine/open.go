@@ -155,7 +155,9 @@ func (c *Cell) restore() error {
 	if s.Offsets != nil {
 		c.progress.offsets = s.Offsets
 	}
-	c.progress.marks = s.Marks
+	if c.progress.marks = s.Marks; len(s.Marks) > 0 {
+		c.oldest.Store(int64(s.Marks[0].At))
+	}
 	// The scan also proves that no entity is lost, stale or back from the dead.
 	return c.store.ScanEntities(func(space store.Space, key, value []byte, sum uint64) error {
 		if space != c.space { // of a second walk, or to be removed

@@ -45,6 +45,7 @@ type Config struct {
 	Journal       Journal    `key:"journal"`
 	Decisions     Decisions  `key:"decisions"`
 	Checkpoint    Checkpoint `key:"checkpoint"`
+	State         State      `key:"state"`
 	Disk          Disk       `key:"disk"`
 	Limits        Limits     `key:"limits"`
 	PAN           PAN        `key:"pan"`
@@ -138,6 +139,11 @@ type Decisions struct {
 type Checkpoint struct {
 	Every  time.Duration `key:"every" default:"1s" min:"10ms" max:"10m" help:"longest time between checkpoints"`
 	Events int           `key:"events" default:"10000" min:"1" max:"1000000" help:"most events between checkpoints"`
+}
+
+// State is what features remember of entities.
+type State struct {
+	Memory Size `key:"memory" default:"2GiB" min:"1MiB" help:"about how much of the entities stays in memory; the others are read from the store when an event touches them"`
 }
 
 // Disk keeps the process away from a full disk, which would kill it.
