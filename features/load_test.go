@@ -173,7 +173,8 @@ func TestNamesForRules(t *testing.T) {
 // A file that loads can prepare and observe any event.
 func FuzzLoad(f *testing.F) {
 	files, _ := filepath.Glob("testdata/bad/*.yaml")
-	for _, file := range files {
+	more, _ := filepath.Glob("../cmd/sluice/testdata/check/*/features.yaml")
+	for _, file := range append(files, more...) {
 		src, _ := os.ReadFile(file)
 		f.Add(src)
 	}

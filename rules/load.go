@@ -317,7 +317,7 @@ func (l *loader) types() {
 
 func (l *loader) typos(types []diag.Text, known []string) {
 	for _, t := range types {
-		if near, ok := diag.Nearest(t.Value, known); ok {
+		if near, ok := diag.Nearest(t.Value, known); ok && events.MatchString(t.Value) {
 			l.set.warnings.Add(diag.Diagnostic{
 				Code: codeType, Warning: true, Message: fmt.Sprintf("event type `%s` is not known", t.Value),
 				Help: fmt.Sprintf("did you mean `%s`?", near), Span: t.Span,

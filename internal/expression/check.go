@@ -96,7 +96,16 @@ func (e *Env) Compile(src diag.Text, want Kind, o CompileOptions) (*Program, dia
 	c := &checker{env: e, src: src, options: o, reads: map[string]bool{}}
 	root := c.check()
 	if root != nil && root.kind != want {
-		c.at(codeResult, root, fmt.Sprintf("expression gives a %s; a %s is needed here", root.kind, want), root.kind.String(), "")
+		help := ""
+		switch {
+		case want == Bool && root.kind == Number:
+			help = "compare it with a number, such as `> 0`"
+		case want == Bool && root.kind == Text:
+			help = "compare it with a text, or ask has(name)"
+		case want == Number && root.kind == Bool:
+			help = "write `… ? 1 : 0`"
+		}
+		c.at(codeResult, root, fmt.Sprintf("expression gives a %s; a %s is needed here", root.kind, want), root.kind.String(), help)
 	}
 	if len(c.list) > 0 || root == nil {
 		c.list.Sort()
