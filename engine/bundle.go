@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/sluice-risk/sluice/internal/diag"
 	"github.com/sluice-risk/sluice/internal/enrich"
@@ -66,6 +67,14 @@ func Build(files diag.Files, tables *enrich.Tables) (*Bundle, error) {
 		b.versions[sc.Name] = v
 	}
 	return b, nil
+}
+
+// Needs is how much of the journal, by event time, its windows, labels and the
+// recognition of duplicates may still read.
+func (b *Bundle) Needs() time.Duration {
+	set := b.Rules.Features
+	limits := set.Limits()
+	return max(set.Horizon(), limits.Dedup, limits.LabelHorizon) + limits.AllowedLateness
 }
 
 // pack writes a release as a tar of its files in name order with nothing else

@@ -195,9 +195,7 @@ func (p *progress) keep(w *Walk, retain time.Duration) (wanted, needed journal.P
 	if w.bundle == nil || len(p.marks) == 0 {
 		return 1, 1
 	}
-	set := w.bundle.Rules.Features
-	limits := set.Limits()
-	need := max(set.Horizon(), limits.Dedup, limits.LabelHorizon) + limits.AllowedLateness
+	need := w.bundle.Needs()
 	before := func(horizon time.Duration) (i int) {
 		for edge := w.watermark().Add(-horizon); i+1 < len(p.marks) && p.marks[i+1].At < edge; {
 			i++

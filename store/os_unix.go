@@ -27,7 +27,9 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// freeSpace is what an unprivileged process may still allocate under path.
+// FreeSpace is what an unprivileged process may still allocate under path.
+func FreeSpace(path string) (int64, error) { return freeSpace(path) }
+
 func freeSpace(path string) (int64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {

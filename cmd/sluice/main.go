@@ -111,7 +111,7 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
-	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), testCommand(), explainCommand(), replayCommand(),
+	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), testCommand(), explainCommand(), replayCommand(), doctorCommand(),
 		deadLetterCommand(), simulateCommand(), keysCommand(), configCommand(), versionCommand())
 	group(root)
 	usage(root)

@@ -24,6 +24,7 @@ import (
 // in a row, so a package of the last row imports none of ours.
 var layers = [][]string{
 	{"cmd/sluice"},
+	{"internal/doctor"},
 	{"internal/api", "internal/stream", "replay", "internal/simulate"},
 	{"internal/featurelog"},
 	{"engine"},

@@ -63,6 +63,7 @@ type Log struct {
 	off    int64    // where the next frame goes
 	next   Position // its first position
 	marked bool     // the clean-close marker is on the disk
+	torn   int64    // bytes of a torn write found when it was opened
 
 	segMu sync.Mutex // changing segs takes mu as well, so that reading needs either
 	segs  []*segment // oldest first, the active one last
@@ -282,6 +283,10 @@ func (l *Log) Segments() []Segment {
 	}
 	return out
 }
+
+// Torn is the length of the torn write that was found at the end when the journal
+// was opened, 0 for none.
+func (l *Log) Torn() int64 { return l.torn }
 
 // Bytes is what the segment files take.
 func (l *Log) Bytes() (n int64) {

@@ -80,7 +80,7 @@ func (l *Log) recover() error {
 		return &CorruptError{File: l.active.name(), Offset: l.off, Position: l.next,
 			Reason: fmt.Sprintf("entries up to position %d were durable and are missing", known)}
 	}
-	if torn > 0 {
+	if l.torn = torn; torn > 0 {
 		l.o.Logger.Warn("journal: torn write at the end, not read", "dir", l.dir, "file", l.active.name(),
 			"offset", l.off, "bytes", torn, "position", l.next, "cut", !l.readOnly)
 	}

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package doctor
+
+func synchronised() (synced, known bool) { return false, false }
