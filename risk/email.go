@@ -30,7 +30,10 @@ import (
 func Email(s string) string { return string(appendEmail(nil, s)) }
 
 // Domain gives the lower-case domain of an e-mail address, "" without one.
-func Domain(s string) string { return string(appendDomain(nil, s)) }
+func Domain(s string) string {
+	_, domain, _ := cutEmail(s)
+	return domain
+}
 
 // provider is how one provider reads the part before the @.
 type provider struct {
@@ -117,8 +120,7 @@ func appendEmail(dst []byte, s string) []byte {
 }
 
 func appendDomain(dst []byte, s string) []byte {
-	_, domain, _ := cutEmail(s)
-	return append(dst, domain...)
+	return append(dst, Domain(s)...)
 }
 
 func cutEmail(s string) (local, domain string, ok bool) {

@@ -46,6 +46,7 @@ func Load(files diag.Files) (*Ruleset, diag.List) {
 		l.diags.Sort()
 		return nil, l.diags
 	}
+	l.set.used = l.env.Used()
 	return l.set, nil
 }
 

@@ -24,7 +24,12 @@ type Ruleset struct {
 	reasons   map[string]map[string]string
 	versions  risk.Versions
 	warnings  diag.List
+	used      map[string]diag.Span
 }
+
+// Used gives the names that rules and features read, each with a place where it is
+// read.
+func (r *Ruleset) Used() map[string]diag.Span { return r.used }
 
 // Warnings are what is probably not meant, though it can be run.
 func (r *Ruleset) Warnings() diag.List { return r.warnings }

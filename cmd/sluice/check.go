@@ -17,20 +17,27 @@ import (
 )
 
 func checkCommand() *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "check DIR",
 		Short: "Read and type-check a ruleset; show every mistake",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			b, err := readRelease(args[0], c.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			diag.Render(c.ErrOrStderr(), b.Rules.Warnings(), b.Files)
-			fmt.Fprintln(c.OutOrStdout(), summary(b))
-			return nil
-		},
 	}
+	load := configured(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		b, err := readRelease(args[0], c.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		diag.Render(c.ErrOrStderr(), b.Rules.Warnings(), b.Files)
+		tellNeeded(c.ErrOrStderr(), b.Rules, cfg)
+		fmt.Fprintln(c.OutOrStdout(), summary(b))
+		return nil
+	}
+	return c
 }
 
 func testCommand() *cobra.Command {

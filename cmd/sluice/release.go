@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/sluice-risk/sluice/engine"
 	"github.com/sluice-risk/sluice/internal/api"
+	"github.com/sluice-risk/sluice/internal/config"
 	"github.com/sluice-risk/sluice/internal/diag"
 	"github.com/sluice-risk/sluice/internal/enrich"
 )
@@ -28,6 +30,7 @@ import (
 // the health check and the page say why.
 type releases struct {
 	dir    string
+	cfg    *config.Config
 	cell   *engine.Cell
 	tables *enrich.Tables
 	log    *slog.Logger
@@ -39,8 +42,8 @@ type releases struct {
 	dated map[string]time.Time // when a list's file was last written, by list
 }
 
-func newReleases(dir string, cell *engine.Cell, tables *enrich.Tables, log *slog.Logger, r prometheus.Registerer) *releases {
-	w := &releases{dir: dir, cell: cell, tables: tables, log: log,
+func newReleases(cfg *config.Config, cell *engine.Cell, tables *enrich.Tables, log *slog.Logger, r prometheus.Registerer) *releases {
+	w := &releases{dir: cfg.Rulesets, cfg: cfg, cell: cell, tables: tables, log: log,
 		loaded: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_ruleset_last_load_successful",
 			Help: "1 when the ruleset directory's present content is the active release, 0 when it is broken."})}
 	r.MustRegister(w.loaded, releaseMetrics{w})
@@ -110,6 +113,9 @@ func (w *releases) judge(ctx context.Context, files diag.Files) error {
 		w.log.Warn("ruleset", "at", d.Span.String(), "warning", d.Message, "help", d.Help)
 	}
 	w.log.Info("release active", "ruleset", b.Rules.Name, "version", b.SHA256[:12], "rules", len(b.Rules.Rules()), "features", len(b.Rules.Features.Names()))
+	for keys, names := range needed(b.Rules, w.cfg) {
+		w.log.Warn("the release reads facts whose table is not configured: they are missing", "key", keys, "names", strings.Join(names, ", "))
+	}
 	return nil
 }
 

@@ -62,6 +62,7 @@ type node struct {
 	log      *slog.Logger
 	keys     *auth.Keys // nil: the listener asks for none
 	registry *prometheus.Registry
+	tables   *enrich.Tables
 	cell     *engine.Cell
 	releases *releases
 	stream   *stream.Stream  // nil without Kafka
@@ -91,16 +92,16 @@ func open(cfg *config.Config, keys *auth.Keys, log *slog.Logger, now func() time
 	if err != nil {
 		return n, err
 	}
-	tables, err := enrich.New(enrich.Options{CityMMDB: cfg.Geo.CityMMDB, ASNMMDB: cfg.Geo.ASNMMDB, CountryMMDB: cfg.Geo.CountryMMDB})
-	if err != nil {
+	if n.tables, err = enrich.New(enrich.Options{Files: tableFiles(cfg)}); err != nil {
 		return n, err
 	}
+	n.registry.MustRegister(n.tables)
 	sealed, err := sealer(cfg.DeadLetter, log)
 	if err != nil {
 		return n, err
 	}
 	n.cell, err = engine.Open(cfg.DataDir, engine.Options{
-		Tables: tables, Decoder: decoder, Tenant: cfg.Tenant, Cell: cfg.Cell,
+		Tables: n.tables, Decoder: decoder, Tenant: cfg.Tenant, Cell: cfg.Cell,
 		BatchEvents: cfg.Limits.BatchEvents, Inflight: cfg.Limits.InFlight,
 		CheckpointEvery: cfg.Checkpoint.Every, CheckpointEvents: cfg.Checkpoint.Events,
 		StateMemory: int64(cfg.State.Memory), RetainDecisions: cfg.Decisions.Retain, RetainJournal: cfg.Journal.Retain, RetainBytes: int64(cfg.Journal.RetainBytes),
@@ -110,7 +111,7 @@ func open(cfg *config.Config, keys *auth.Keys, log *slog.Logger, now func() time
 	if err != nil {
 		return n, err
 	}
-	n.releases = newReleases(cfg.Rulesets, n.cell, tables, log, n.registry)
+	n.releases = newReleases(cfg, n.cell, n.tables, log, n.registry)
 	if cfg.Kafka.Enabled() {
 		if n.stream, err = newStream(cfg, sources, n.cell, log, n.registry); err != nil {
 			return n, err
@@ -194,6 +195,7 @@ func (n *node) run(ctx context.Context, ready func()) error {
 		return n.releases.watch(ctx)
 	})
 	outside.Go(func() error { return n.server.Serve(ctx, n.listener) })
+	outside.Go(func() error { watchTables(ctx, n.tables, n.log); return nil })
 	if n.keys != nil {
 		outside.Go(func() error { n.keys.Watch(ctx); return nil })
 	}

@@ -50,6 +50,7 @@ type Config struct {
 	Limits        Limits     `key:"limits"`
 	PAN           PAN        `key:"pan"`
 	Geo           Geo        `key:"geo"`
+	Tables        Tables     `key:"tables"`
 	DeadLetter    DeadLetter `key:"dead_letter"`
 	FeatureLog    FeatureLog `key:"feature_log"`
 	Log           Log        `key:"log"`
@@ -168,11 +169,20 @@ type PAN struct {
 	KeyFile string `key:"key_file" help:"file with the key of mode hmac"`
 }
 
-// Geo names MaxMind DB files; an empty one leaves its facts missing.
+// Geo names MaxMind DB files; an empty one leaves its facts missing. A file that is
+// replaced is taken up while the server runs.
 type Geo struct {
-	CityMMDB    string `key:"city_mmdb" help:"MaxMind DB of cities"`
-	ASNMMDB     string `key:"asn_mmdb" help:"MaxMind DB of networks"`
-	CountryMMDB string `key:"country_mmdb" help:"MaxMind DB of countries"`
+	CityMMDB      string `key:"city_mmdb" help:"MaxMind DB of cities"`
+	ASNMMDB       string `key:"asn_mmdb" help:"MaxMind DB of networks"`
+	CountryMMDB   string `key:"country_mmdb" help:"MaxMind DB of countries"`
+	AnonymousMMDB string `key:"anonymous_mmdb" help:"MaxMind DB of VPNs, proxies, Tor and hosting"`
+}
+
+// Tables names the other files of look-ups, which are taken up in the same way.
+type Tables struct {
+	BINs       string `key:"bin_csv" help:"CSV of BIN ranges: from,to,country,brand,funding,issuer"`
+	Disposable string `key:"disposable_domains" help:"mail domains that anybody has for a moment, one a line"`
+	Free       string `key:"free_domains" help:"mail domains that anybody may have an address of, one a line"`
 }
 
 // DeadLetter says what a dead letter carries beside reason, position, digest.

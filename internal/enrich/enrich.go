@@ -1,13 +1,16 @@
-// Package enrich looks up what an event does not say itself: the country and
-// network of its address, the amount in the base currency, the payer's local
-// time. The results go into the record's [risk.Facts] and with them into the
+// Package enrich looks up what an event does not say itself: where its address is
+// and who hides behind it, what card and user agent and mail domain tell, whether
+// time zone, language and currency fit, the amount in the base currency, the payer's
+// local time. The results go into the record's [risk.Facts] and with them into the
 // journal, together with the names of the tables they came from; a replay reads
 // them there and needs no table.
 //
-// [Tables] holds every table. It is immutable, so any number of goroutines share
-// one; new rates make new Tables, and the old ones stay good for whoever still
-// holds them. Nothing here reads a clock, the network, or, after New, a file
-// other than those of the time zone database.
+// [Tables] holds every table. Any number of goroutines fill facts from one; new
+// rates make new Tables, and the old ones stay good for whoever still holds them.
+// The operator's [Files] may be replaced meanwhile: [Tables.Refresh] takes them up,
+// for all Tables that were made from one, and an event sees the tables from before
+// or those from after. Nothing here reads a clock or the network, or any file but
+// in New and Refresh, and those of the time zone database.
 package enrich
 
 import (
@@ -15,63 +18,45 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/netip"
+	"math"
 	"strings"
 	"sync/atomic"
 
-	"github.com/phuslu/iploc"
 	"github.com/sluice-risk/sluice/risk"
 )
 
 // Options name the tables. The zero Options work: countries of addresses from the
-// embedded table, time zones, and no rates.
+// embedded table, time zones, user agents, and no rates.
 type Options struct {
 	BaseCurrency string // "": no amount is converted
 	Rates        []byte // CSV: date,currency,rate
-
-	// MaxMind DB files; "" for none. A city or country file replaces the
-	// embedded table of countries.
-	CountryMMDB, CityMMDB, ASNMMDB string
+	Files        Files
 }
 
 // Tables are all look-ups.
 type Tables struct {
-	base    string
-	rates   rates
-	city    *database // also for countries
-	country *database
-	asn     *database
-	zones   *zones
-	version string // of all tables: one string for every event
-	faults  *atomic.Uint64
+	base   string
+	rates  rates
+	suffix string // of the version: the tables that are no files
+	shared *shared
+	name   atomic.Pointer[naming]
+}
+
+// naming is the version of all tables while one set of files is in use: one string
+// for every event.
+type naming struct {
+	of      *lookups
+	version string
 }
 
 // New opens the tables, and reports everything that is wrong with them.
 func New(o Options) (*Tables, error) {
-	t := &Tables{zones: newZones(), faults: new(atomic.Uint64)}
-	var errs []error
-	open := func(path string, kind databaseKind) *database {
-		if path == "" {
-			return nil
-		}
-		db, err := openDatabase(path, kind)
-		if err != nil {
-			errs = append(errs, err)
-		}
-		return db
+	s, err := openShared(o.Files)
+	if err != nil {
+		_, rates := (&Tables{shared: &shared{zones: newZones()}}).With(o.BaseCurrency, o.Rates)
+		return nil, errors.Join(err, rates)
 	}
-	t.city = open(o.CityMMDB, cityKind)
-	t.country = open(o.CountryMMDB, countryKind)
-	t.asn = open(o.ASNMMDB, asnKind)
-	if !t.located() {
-		// The embedded table of IPv6 is unpacked at its first use: not by a payment.
-		iploc.IPCountry(netip.MustParseAddr("2001:4860:4860::8888"))
-	}
-	with, err := t.With(o.BaseCurrency, o.Rates)
-	if err = errors.Join(append(errs, err)...); err != nil {
-		return nil, err
-	}
-	return with, nil
+	return (&Tables{shared: s}).With(o.BaseCurrency, o.Rates)
 }
 
 // With gives tables with another base currency and other rates, those of a
@@ -87,76 +72,124 @@ func (t *Tables) With(baseCurrency string, ratesCSV []byte) (*Tables, error) {
 	if err != nil {
 		return nil, err
 	}
-	next := *t
-	next.base, next.rates = baseCurrency, r
-	next.version = next.name(ratesCSV)
-	return &next, nil
-}
-
-func (t *Tables) located() bool { return t.city != nil || t.country != nil }
-
-// name says which tables these are, in a fixed order.
-func (t *Tables) name(ratesCSV []byte) string {
-	var names []string
-	for _, db := range []*database{t.city, t.country, t.asn} {
-		if db != nil {
-			names = append(names, db.version)
-		}
-	}
-	if !t.located() {
-		names = append(names, "iploc-"+iploc.Version[strings.LastIndexByte(iploc.Version, '.')+1:])
-	}
+	next := &Tables{base: baseCurrency, rates: r, shared: t.shared}
 	if len(ratesCSV) > 0 {
-		names = append(names, "rates-"+digest(ratesCSV))
+		next.suffix = " rates-" + digest(ratesCSV)
 	}
-	return strings.Join(append(names, t.zones.version), " ")
+	next.suffix += " " + strings.Join([]string{t.shared.zones.version, agentVersion, countriesVersion}, " ")
+	return next, nil
 }
 
 // digest is long enough to tell the tables of one installation apart.
 func digest(b []byte) string {
 	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:3])
+	return hex.EncodeToString(sum[:4])
 }
 
-// Version names every table, as it stands in the facts of every event.
-func (t *Tables) Version() string { return t.version }
+// Version names every table, as it stands in the facts of an event that is filled
+// now.
+func (t *Tables) Version() string { return t.versionOf(t.shared.current.Load()) }
+
+func (t *Tables) versionOf(l *lookups) string {
+	n := t.name.Load()
+	if n == nil || n.of != l {
+		n = &naming{l, strings.TrimPrefix(l.version+t.suffix, " ")}
+		t.name.Store(n)
+	}
+	return n.version
+}
 
 // Faults counts look-ups that failed because a database is damaged.
-func (t *Tables) Faults() uint64 { return t.faults.Load() }
+func (t *Tables) Faults() uint64 { return t.shared.faults.Load() }
 
 // Fill looks up the facts of the record's event, and replaces those it had. What
 // is not known stays absent.
 func (t *Tables) Fill(rec *risk.Record) {
 	e, f := &rec.Event, &rec.Facts
-	*f = risk.Facts{Version: t.version, IssuerCountry: e.Card.Country}
+	l := t.shared.current.Load()
+	*f = risk.Facts{}
+	f.Version = t.versionOf(l)
 	if !e.Amount.IsZero() {
 		f.Base = t.convert(e.Amount, e.Time)
+		f.FXDeviation = t.deviation(e)
 	}
 	if e.Device.IP != "" {
 		if addr, ok := publicAddr(e.Device.IP); ok {
-			t.locate(addr, f)
+			t.locate(l, addr, f)
 		}
 	}
-	if e.Device.Timezone != "" {
-		f.UTCOffset = t.zones.offset(e.Device.Timezone, e.Time)
+	f.IssuerCountry = e.Card.Country
+	if l.bins != nil && e.Card.BIN != "" {
+		b := l.bins.find(e.Card.BIN)
+		f.BINCountry, f.BINBrand, f.BINFunding, f.BINIssuer = b.country, b.brand, b.funding, b.name
+		if b.country != "" {
+			f.IssuerCountry = b.country
+		}
 	}
+	if e.Device.UserAgent != "" {
+		a := t.shared.agents.parse(e.Device.UserAgent)
+		f.UABrowser, f.UAOS, f.UADevice = a.browser, a.os, a.device
+		f.UABrowserVersion = risk.Number{Value: float64(a.version), Set: a.version > 0}
+		f.UABot, f.UAHeadless = flag(a.bot), flag(a.headless)
+	}
+	if e.Customer.Email != "" && (l.disposable != nil || l.free != nil) {
+		f.EmailClass = classOf(risk.Domain(e.Customer.Email), l.disposable, l.free)
+	}
+	t.plausible(e, f)
+}
+
+func flag(yes bool) risk.Flag {
+	if yes {
+		return risk.Yes
+	}
+	return risk.No
 }
 
 // convert gives the amount in the base currency, absent without a rate.
 func (t *Tables) convert(amount risk.Money, at risk.Time) risk.Money {
-	if t.base == "" || amount.Currency == t.base {
-		if t.base == "" {
-			return risk.Money{}
-		}
-		return amount
-	}
-	rate, ok := t.rates.at(amount.Currency, at)
+	rate, ok := t.rate(amount.Currency, at)
 	if !ok {
 		return risk.Money{}
+	}
+	if amount.Currency == t.base {
+		return amount
 	}
 	base, ok := amount.Convert(rate, t.base)
 	if !ok {
 		return risk.Money{}
 	}
 	return base
+}
+
+// rate gives the units of the base currency for one of a currency.
+func (t *Tables) rate(currency string, at risk.Time) (float64, bool) {
+	if t.base == "" {
+		return 0, false
+	}
+	if currency == t.base {
+		return 1, true
+	}
+	return t.rates.at(currency, at)
+}
+
+// deviation tells how far the settled rate is from the reference rate of the day, as
+// a part of it: 0.02 is 2 % above. The settled rate is the one that was sent, else
+// that of the two amounts.
+func (t *Tables) deviation(e *risk.Event) risk.Number {
+	from, to := e.Amount, e.Settlement.Amount
+	if to.IsZero() || from.Currency == to.Currency {
+		return risk.Number{}
+	}
+	a, known := t.rate(from.Currency, e.Time)
+	b, both := t.rate(to.Currency, e.Time)
+	settled := e.Settlement.Rate.Value
+	if settled == 0 {
+		settled = to.Major() / from.Major()
+	}
+	if !known || !both || settled <= 0 || math.IsInf(settled, 0) || math.IsNaN(settled) {
+		return risk.Number{}
+	}
+	reference := a / b
+	const parts = 1e6
+	return risk.Number{Value: math.Round((settled/reference-1)*parts) / parts, Set: true}
 }

@@ -4,39 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
+	"strconv"
 	"strings"
 	"sync"
 
-	"github.com/oschwald/geoip2-golang/v2"
 	"github.com/oschwald/maxminddb-golang/v2"
 	"github.com/oschwald/maxminddb-golang/v2/mmdbdata"
-	"github.com/phuslu/iploc"
 	"github.com/sluice-risk/sluice/risk"
-)
-
-// databaseKind is what a MaxMind DB is wanted for.
-type databaseKind struct {
-	name string
-	fits func(*geoip2.Reader, netip.Addr) error
-}
-
-var (
-	cityKind = databaseKind{"city", func(r *geoip2.Reader, a netip.Addr) error {
-		_, err := r.City(a)
-		return err
-	}}
-	countryKind = databaseKind{"country", func(r *geoip2.Reader, a netip.Addr) error {
-		_, err := r.Country(a)
-		return err
-	}}
-	asnKind = databaseKind{"asn", func(r *geoip2.Reader, a netip.Addr) error {
-		_, err := r.ASN(a)
-		if errors.As(err, new(geoip2.InvalidMethodError)) {
-			_, err = r.ISP(a)
-		}
-		return err
-	}}
 )
 
 // database is a MaxMind DB in memory: a file that is overwritten while it is
@@ -44,88 +18,161 @@ var (
 type database struct {
 	reader  *maxminddb.Reader
 	version string
-	// flags: it knows about anonymous networks, and leaves out flags that are
-	// false. In other databases a missing flag is unknown.
+	// flags: it is about anonymous networks, and leaves out flags that are false and
+	// networks that have none. In other databases a missing flag is unknown.
 	flags bool
 }
 
-func openDatabase(path string, kind databaseKind) (*database, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("enrich: %s database: %w", kind.name, err)
-	}
-	described, err := geoip2.OpenBytes(b)
-	if err != nil {
-		return nil, fmt.Errorf("enrich: %s database %s: %w", kind.name, path, err)
-	}
-	meta := described.Metadata()
-	if err := kind.fits(described, netip.AddrFrom4([4]byte{8, 8, 8, 8})); err != nil {
-		return nil, fmt.Errorf("enrich: %s database %s is a %s: %w", kind.name, path, meta.DatabaseType, err)
-	}
+// openDatabase checks the whole of a database, and that its records have what it is
+// wanted for: whoever made it and whatever they call it, the layouts of GeoIP2,
+// DB-IP and IPinfo are read.
+func openDatabase(b []byte, kind *tableKind) (*database, error) {
 	reader, err := maxminddb.OpenBytes(b)
 	if err != nil {
-		return nil, fmt.Errorf("enrich: %s database %s: %w", kind.name, path, err)
+		return nil, err
+	}
+	meta := reader.Metadata
+	if err := fits(reader, kind); err != nil {
+		return nil, fmt.Errorf("is a %s: %w", meta.DatabaseType, err)
 	}
 	return &database{
 		reader:  reader,
 		version: fmt.Sprintf("%s-%s-%s", kind.name, meta.BuildTime().UTC().Format("20060102"), digest(b)),
-		flags:   strings.Contains(meta.DatabaseType, "Enterprise"),
+		flags:   kind == &anonymousKind || strings.Contains(meta.DatabaseType, "Enterprise"),
 	}, nil
 }
 
-// place is what is read of a city or country record.
-type place struct {
-	Country struct {
-		ISOCode string `maxminddb:"iso_code"`
-	} `maxminddb:"country"`
-	Subdivisions firstSubdivision `maxminddb:"subdivisions"`
-	City         struct {
-		Names struct {
-			English string `maxminddb:"en"`
-		} `maxminddb:"names"`
-	} `maxminddb:"city"`
-	Location struct {
-		Latitude  degrees `maxminddb:"latitude"`
-		Longitude degrees `maxminddb:"longitude"`
-	} `maxminddb:"location"`
-	Traits anonymity `maxminddb:"traits"`
-}
-
-type network struct {
-	Number uint32 `maxminddb:"autonomous_system_number"`
-}
-
-type anonymity struct {
-	VPN     bool `maxminddb:"is_anonymous_vpn"`
-	Hosting bool `maxminddb:"is_hosting_provider"`
-}
-
-// degrees tells a coordinate of 0 from one that is not there.
-type degrees risk.Number
-
-func (d *degrees) UnmarshalMaxMindDBCursor(c mmdbdata.Cursor) (mmdbdata.Cursor, error) {
-	v, next, err := c.ReadFloat()
-	if err != nil {
-		return next, mmdbdata.NormalizeUnmarshalError[degrees](err)
+// fits reads every record once: what is damaged is found now and not by a payment.
+// Records that are of another shape are passed over, as a look-up does.
+func fits(reader *maxminddb.Reader, kind *tableKind) error {
+	read := map[uintptr]struct{}{}
+	some := false
+	for found := range reader.Networks() {
+		if err := found.Err(); err != nil {
+			return err
+		}
+		if _, ok := read[found.Offset()]; ok {
+			continue
+		}
+		read[found.Offset()] = struct{}{}
+		var r record
+		if err := found.Decode(&r); err == nil {
+			some = some || kind.has(&r)
+		} else if !errors.Is(err, errShape) {
+			return err
+		}
 	}
-	*d = degrees{Value: v, Set: true}
-	return next, nil
+	if !some {
+		return fmt.Errorf("none of %d records has %s", len(read), kind.wanted)
+	}
+	return nil
 }
 
-// firstSubdivision is the largest part of the country; a slice would be allocated
-// for every look-up.
-type firstSubdivision struct {
-	subdivision
+// record is what is read of a record of any database.
+type record struct {
+	country, region, city, timezone string
+	lat, lon                        risk.Number
+	asn                             risk.Number
+	org                             string
+
+	anonymous, vpn, hosting, proxy, residential, tor risk.Flag
+	some                                             bool // flags of any layout
 }
 
-type subdivision struct {
-	ISOCode string `maxminddb:"iso_code"`
+var errShape = errors.New("a value of another kind than it should be")
+
+// shape tells a value of another kind from damage.
+func shape(err error) error {
+	if _, ok := errors.AsType[mmdbdata.UnexpectedKindError](err); ok || errors.Is(err, strconv.ErrSyntax) {
+		return errShape
+	}
+	return err
 }
 
-func (s *firstSubdivision) UnmarshalMaxMindDBCursor(c mmdbdata.Cursor) (mmdbdata.Cursor, error) {
+// UnmarshalMaxMindDBCursor reads a record in one pass, and allocates nothing but
+// texts that the reader has not met.
+func (r *record) UnmarshalMaxMindDBCursor(c mmdbdata.Cursor) (mmdbdata.Cursor, error) {
+	return members(c, func(name []byte, at mmdbdata.Cursor) (mmdbdata.Cursor, error) {
+		switch string(name) {
+		case "country": // GeoIP2: a map; IPinfo: the code, or with country_code the name
+			if isText(at) {
+				code := ""
+				next, err := readText(at, &code)
+				if r.country == "" {
+					r.country = risk.CountryCode(code)
+				}
+				return next, err
+			}
+			return members(at, r.ofCountry)
+		case "country_code":
+			code := ""
+			next, err := readText(at, &code)
+			r.country = risk.CountryCode(code)
+			return next, err
+		case "subdivisions":
+			return r.subdivisions(at)
+		case "region":
+			return readText(at, &r.region)
+		case "city":
+			if isText(at) {
+				return readText(at, &r.city)
+			}
+			return members(at, r.ofCity)
+		case "location":
+			return members(at, r.ofLocation)
+		case "traits":
+			return members(at, r.flag)
+		case "autonomous_system_number", "asn":
+			return r.operator(at)
+		case "autonomous_system_organization", "as_name", "name":
+			return readText(at, &r.org)
+		case "latitude", "lat", "longitude", "lng", "timezone":
+			return r.ofLocation(name, at)
+		}
+		return r.flag(name, at)
+	})
+}
+
+func (r *record) ofCountry(name []byte, at mmdbdata.Cursor) (mmdbdata.Cursor, error) {
+	if string(name) != "iso_code" {
+		return at.Skip()
+	}
+	code := ""
+	next, err := readText(at, &code)
+	r.country = risk.CountryCode(code)
+	return next, err
+}
+
+func (r *record) ofCity(name []byte, at mmdbdata.Cursor) (mmdbdata.Cursor, error) {
+	if string(name) == "names" {
+		return members(at, func(name []byte, at mmdbdata.Cursor) (mmdbdata.Cursor, error) {
+			if string(name) == "en" {
+				return readText(at, &r.city)
+			}
+			return at.Skip()
+		})
+	}
+	return at.Skip()
+}
+
+func (r *record) ofLocation(name []byte, at mmdbdata.Cursor) (mmdbdata.Cursor, error) {
+	switch string(name) {
+	case "latitude", "lat":
+		return readNumber(at, &r.lat)
+	case "longitude", "lng":
+		return readNumber(at, &r.lon)
+	case "time_zone", "timezone":
+		return readText(at, &r.timezone)
+	}
+	return at.Skip()
+}
+
+// subdivisions takes the first, which is the largest part of the country: by its
+// code, where the database has one, else by its name.
+func (r *record) subdivisions(c mmdbdata.Cursor) (mmdbdata.Cursor, error) {
 	list, err := c.Slice()
 	if err != nil {
-		return mmdbdata.Cursor{}, mmdbdata.NormalizeUnmarshalError[firstSubdivision](err)
+		return mmdbdata.Cursor{}, shape(err)
 	}
 	var after mmdbdata.Cursor
 	for {
@@ -134,91 +181,230 @@ func (s *firstSubdivision) UnmarshalMaxMindDBCursor(c mmdbdata.Cursor) (mmdbdata
 			return list.End()
 		}
 		if i > 0 {
-			if after, err = element.Skip(); err != nil {
-				return mmdbdata.Cursor{}, err
+			after, err = element.Skip()
+		} else {
+			code, english := "", ""
+			after, err = members(element, func(name []byte, at mmdbdata.Cursor) (mmdbdata.Cursor, error) {
+				switch string(name) {
+				case "iso_code":
+					return readText(at, &code)
+				case "names":
+					return members(at, func(name []byte, at mmdbdata.Cursor) (mmdbdata.Cursor, error) {
+						if string(name) == "en" {
+							return readText(at, &english)
+						}
+						return at.Skip()
+					})
+				}
+				return at.Skip()
+			})
+			if r.region = code; code == "" {
+				r.region = english
 			}
-			continue
 		}
-		members, err := element.Map()
 		if err != nil {
-			return mmdbdata.Cursor{}, mmdbdata.NormalizeUnmarshalError[firstSubdivision](err)
-		}
-		var value mmdbdata.Cursor
-		for {
-			name, at, ok := members.Next(value)
-			if !ok {
-				break
-			}
-			if string(name) == "iso_code" {
-				s.ISOCode, value, err = at.ReadString()
-			} else {
-				value, err = at.Skip()
-			}
-			if err != nil {
-				return mmdbdata.Cursor{}, mmdbdata.NormalizeUnmarshalError[firstSubdivision](err)
-			}
-		}
-		if after, err = members.End(); err != nil {
 			return mmdbdata.Cursor{}, err
 		}
 	}
 }
 
-// locate fills in what is known about where an address is.
-func (t *Tables) locate(addr netip.Addr, f *risk.Facts) {
-	if t.city != nil {
-		t.place(t.city, addr, f)
+// flag reads what hides somebody, as GeoIP2 and as IPinfo call it.
+func (r *record) flag(name []byte, at mmdbdata.Cursor) (mmdbdata.Cursor, error) {
+	var to *risk.Flag
+	switch string(name) {
+	case "is_anonymous", "anonymous", "relay":
+		to = &r.anonymous
+	case "is_anonymous_vpn", "is_vpn", "vpn":
+		to = &r.vpn
+	case "is_hosting_provider", "is_hosting", "hosting":
+		to = &r.hosting
+	case "is_public_proxy", "is_proxy", "proxy":
+		to = &r.proxy
+	case "is_residential_proxy", "is_res_proxy", "residential_proxy":
+		to = &r.residential
+	case "is_tor_exit_node", "is_tor", "tor":
+		to = &r.tor
+	default:
+		return at.Skip()
 	}
-	if t.country != nil && f.IPCountry == "" {
-		t.place(t.country, addr, f)
+	r.some = true
+	return readFlag(at, to)
+}
+
+func (r *record) operator(at mmdbdata.Cursor) (mmdbdata.Cursor, error) {
+	if !isText(at) {
+		return readNumber(at, &r.asn)
 	}
-	if !t.located() {
-		f.IPCountry = risk.CountryCode(iploc.IPCountry(addr))
+	number := "" // "AS15169"
+	next, err := readText(at, &number)
+	if n, bad := strconv.ParseUint(strings.TrimPrefix(number, "AS"), 10, 32); bad == nil {
+		r.asn = risk.Number{Value: float64(n), Set: true}
 	}
-	if t.asn != nil {
-		n := networks.Get().(*network)
-		defer networks.Put(n)
-		*n = network{}
-		if err := t.asn.reader.Lookup(addr).Decode(n); err != nil {
-			t.faults.Add(1)
-		} else if n.Number != 0 {
-			f.IPASN = risk.Number{Value: float64(n.Number), Set: true}
+	return next, err
+}
+
+// members hands each member of a map to read, which gives where the next one is.
+func members(c mmdbdata.Cursor, read func(name []byte, at mmdbdata.Cursor) (mmdbdata.Cursor, error)) (mmdbdata.Cursor, error) {
+	all, err := c.Map()
+	if err != nil {
+		return mmdbdata.Cursor{}, shape(err)
+	}
+	var after mmdbdata.Cursor
+	for {
+		name, at, ok := all.Next(after)
+		if !ok {
+			return all.End()
+		}
+		if after, err = read(name, at); err != nil {
+			return mmdbdata.Cursor{}, err
 		}
 	}
 }
 
-// What a look-up decodes into escapes to the heap, so it is used again.
-var (
-	places   = sync.Pool{New: func() any { return new(place) }}
-	networks = sync.Pool{New: func() any { return new(network) }}
-)
-
-func (t *Tables) place(db *database, addr netip.Addr, f *risk.Facts) {
-	found := db.reader.Lookup(addr)
-	p := places.Get().(*place)
-	defer places.Put(p)
-	*p = place{}
-	if err := found.Decode(p); err != nil {
-		t.faults.Add(1)
-		return
-	}
-	if !found.Found() {
-		return
-	}
-	f.IPCountry = risk.CountryCode(p.Country.ISOCode)
-	f.IPRegion, f.IPCity = p.Subdivisions.ISOCode, p.City.Names.English
-	f.IPLat, f.IPLon = risk.Number(p.Location.Latitude), risk.Number(p.Location.Longitude)
-	f.IPVPN, f.IPHosting = db.flag(p.Traits.VPN), db.flag(p.Traits.Hosting)
+func isText(at mmdbdata.Cursor) bool {
+	kind, err := at.Kind()
+	return err == nil && kind == mmdbdata.KindString
 }
 
-func (db *database) flag(set bool) risk.Flag {
-	switch {
-	case set:
-		return risk.Yes
-	case db.flags:
-		return risk.No
+func readText(at mmdbdata.Cursor, to *string) (mmdbdata.Cursor, error) {
+	s, next, err := at.ReadString()
+	if err != nil {
+		return next, shape(err)
 	}
-	return 0
+	*to = s
+	return next, nil
+}
+
+// readNumber reads a number, also one that is written as a text; 0 is a number.
+func readNumber(at mmdbdata.Cursor, to *risk.Number) (next mmdbdata.Cursor, err error) {
+	kind, err := at.Kind()
+	if err != nil {
+		return at, err
+	}
+	var v float64
+	switch kind {
+	case mmdbdata.KindString:
+		var s string
+		if s, next, err = at.ReadString(); err == nil && s != "" {
+			v, err = strconv.ParseFloat(s, 64)
+		} else if err == nil {
+			return next, nil
+		}
+	case mmdbdata.KindFloat64, mmdbdata.KindFloat32:
+		v, next, err = at.ReadFloat()
+	default:
+		var n uint64
+		n, next, err = at.ReadUint()
+		v = float64(n)
+	}
+	if err != nil {
+		return next, shape(err)
+	}
+	*to = risk.Number{Value: v, Set: true}
+	return next, nil
+}
+
+func readFlag(at mmdbdata.Cursor, to *risk.Flag) (next mmdbdata.Cursor, err error) {
+	kind, err := at.Kind()
+	if err != nil {
+		return at, err
+	}
+	set := false
+	switch kind {
+	case mmdbdata.KindString:
+		var s string
+		s, next, err = at.ReadString()
+		set = s != "" && s != "false" && s != "0"
+	case mmdbdata.KindBool:
+		set, next, err = at.ReadBool()
+	default:
+		var n uint64
+		n, next, err = at.ReadUint()
+		set = n != 0
+	}
+	if err != nil {
+		return next, shape(err)
+	}
+	if *to = risk.No; set {
+		*to = risk.Yes
+	}
+	return next, nil
+}
+
+// What a look-up decodes into escapes to the heap, so it is used again.
+var records = sync.Pool{New: func() any { return new(record) }}
+
+// lookUp gives the record of an address, whether there is one, and whether it could
+// be read. The caller gives the record back to records.
+func (t *Tables) lookUp(db *database, addr netip.Addr) (r *record, found, ok bool) {
+	r = records.Get().(*record)
+	*r = record{}
+	result := db.reader.Lookup(addr)
+	if err := result.Decode(r); err != nil {
+		t.shared.faults.Add(1)
+		*r = record{}
+		return r, false, false
+	}
+	return r, result.Found(), true
+}
+
+// locate fills in what is known about where an address is, and who hides behind it.
+func (t *Tables) locate(l *lookups, addr netip.Addr, f *risk.Facts) {
+	if l.city != nil {
+		t.place(l.city, addr, f)
+	}
+	if l.country != nil && f.IPCountry == "" {
+		t.place(l.country, addr, f)
+	}
+	if !l.located() {
+		f.IPCountry = embeddedCountry(addr)
+	}
+	if l.asn != nil {
+		r, found, _ := t.lookUp(l.asn, addr)
+		if found && r.asn.Value != 0 {
+			f.IPASN, f.IPASNOrg = r.asn, r.org
+		}
+		records.Put(r)
+	}
+	if l.anonymous != nil {
+		r, _, ok := t.lookUp(l.anonymous, addr)
+		if ok { // a network that is not there hides nobody
+			r.flags(l.anonymous, f)
+		}
+		records.Put(r)
+	}
+}
+
+func (t *Tables) place(db *database, addr netip.Addr, f *risk.Facts) {
+	r, found, _ := t.lookUp(db, addr)
+	if found {
+		f.IPCountry, f.IPRegion, f.IPCity, f.IPTimezone = r.country, r.region, r.city, r.timezone
+		if r.lat.Set && r.lon.Set {
+			f.IPLat, f.IPLon = r.lat, r.lon
+		}
+		r.flags(db, f)
+	}
+	records.Put(r)
+}
+
+// flags takes over what hides an address. Whoever uses a VPN, a proxy or Tor is
+// anonymous, also where the database does not say so in one word.
+func (r *record) flags(db *database, f *risk.Facts) {
+	told := func(flag risk.Flag) risk.Flag {
+		if flag == 0 && db.flags {
+			return risk.No
+		}
+		return flag
+	}
+	if !r.some && !db.flags {
+		return
+	}
+	f.IPVPN, f.IPHosting, f.IPProxy = told(r.vpn), told(r.hosting), told(r.proxy)
+	f.IPResidentialProxy, f.IPTor = told(r.residential), told(r.tor)
+	f.IPAnonymous = told(r.anonymous)
+	if f.IPVPN == risk.Yes || f.IPProxy == risk.Yes || f.IPResidentialProxy == risk.Yes || f.IPTor == risk.Yes {
+		f.IPAnonymous = risk.Yes
+	}
 }
 
 // publicAddr reads an address that belongs to a place: none that is private,

@@ -14,7 +14,7 @@ import (
 )
 
 // maxZones bounds the names that are remembered; the database has some 600.
-const maxZones = 1024
+const maxZones = 2048
 
 // zones gives UTC offsets by IANA name. Loaded zones are remembered, and so are
 // names that are none: they come from outside, and loading one reads files.
@@ -33,6 +33,9 @@ func newZones() *zones {
 
 // offset gives the minutes east of UTC at an instant, absent for no zone.
 func (z *zones) offset(name string, at risk.Time) risk.Number {
+	if name == "" {
+		return risk.Number{}
+	}
 	loc, ok := (*z.known.Load())[name]
 	if !ok {
 		loc = z.load(name)
@@ -42,6 +45,33 @@ func (z *zones) offset(name string, at risk.Time) risk.Number {
 	}
 	_, seconds := at.Time().In(loc).Zone()
 	return risk.Number{Value: float64(seconds) / 60, Set: true}
+}
+
+// someAt reports whether one of the zones has the offset at an instant.
+func (z *zones) someAt(names []string, at risk.Time, offset risk.Number) bool {
+	for _, name := range names {
+		if z.offset(name, at) == offset {
+			return true
+		}
+	}
+	return false
+}
+
+// only gives the offset of a country in which it is the same everywhere at an
+// instant, else none.
+func (z *zones) only(in *country, at risk.Time) (offset risk.Number) {
+	if in == nil {
+		return risk.Number{}
+	}
+	for i, name := range in.zones {
+		switch o := z.offset(name, at); {
+		case i == 0:
+			offset = o
+		case o != offset:
+			return risk.Number{}
+		}
+	}
+	return offset
 }
 
 func (z *zones) load(name string) *time.Location {

@@ -78,8 +78,8 @@ type checker struct {
 	options CompileOptions
 	runes   []rune
 	tokens  []lexer.Token
-	match   []int // of a bracket: the other one; else -1
-	reads   map[string]bool
+	match   []int                // of a bracket: the other one; else -1
+	reads   map[string]diag.Span // where each name stands first
 	list    diag.List
 }
 
@@ -93,7 +93,7 @@ type CompileOptions struct {
 // Compile checks an expression and builds its program. The list holds every
 // mistake found; the program is nil unless it is empty.
 func (e *Env) Compile(src diag.Text, want Kind, o CompileOptions) (*Program, diag.List) {
-	c := &checker{env: e, src: src, options: o, reads: map[string]bool{}}
+	c := &checker{env: e, src: src, options: o, reads: map[string]diag.Span{}}
 	root := c.check()
 	if root != nil && root.kind != want {
 		help := ""
@@ -117,6 +117,7 @@ func (e *Env) Compile(src diag.Text, want Kind, o CompileOptions) (*Program, dia
 		p.reads = append(p.reads, name)
 	}
 	slices.Sort(p.reads)
+	e.used.add(c.reads)
 	return p, nil
 }
 
@@ -296,7 +297,10 @@ func (c *checker) find(path string, first, last int) *name {
 			"a feature counts the same after a person is erased; read it in a rule")
 		return nil
 	case n != nil:
-		c.reads[path] = true
+		if _, ok := c.reads[path]; !ok {
+			from := c.tokens[first].From
+			c.reads[path] = c.src.At(from, c.tokens[last].To-from)
+		}
 		return n
 	case c.isList(path):
 		c.span(codeGroup, first, last, fmt.Sprintf("`%s` is a list", path), "", fmt.Sprintf("write x in %s", path))

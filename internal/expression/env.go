@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/sluice-risk/sluice/internal/diag"
 	"github.com/sluice-risk/sluice/risk"
@@ -39,6 +40,31 @@ type Env struct {
 	names  map[string]*name
 	groups map[string]bool
 	lists  map[string]List
+	used   *used // shared with all that come from one Env
+}
+
+// used are the names that compiled expressions read, and where one of them stands.
+type used struct {
+	mu sync.Mutex
+	at map[string]diag.Span
+}
+
+func (u *used) add(reads map[string]diag.Span) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for name, at := range reads {
+		if _, ok := u.at[name]; !ok {
+			u.at[name] = at
+		}
+	}
+}
+
+// Used gives the names that were read by what was compiled with e and its children,
+// each with a place where it is read.
+func (e *Env) Used() map[string]diag.Span {
+	e.used.mu.Lock()
+	defer e.used.mu.Unlock()
+	return maps.Clone(e.used.at)
 }
 
 // name is a Var, or an array that only len and has take.
@@ -141,7 +167,11 @@ func (e *Env) With(vars ...Var) *Env {
 }
 
 func newEnv(parent *Env) *Env {
-	return &Env{parent: parent, names: map[string]*name{}, groups: map[string]bool{}, lists: map[string]List{}}
+	u := &used{at: map[string]diag.Span{}}
+	if parent != nil {
+		u = parent.used
+	}
+	return &Env{used: u, parent: parent, names: map[string]*name{}, groups: map[string]bool{}, lists: map[string]List{}}
 }
 
 func (e *Env) name(path string) *name {
