@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-risk/sluice/internal/config"
 	"github.com/sluice-risk/sluice/internal/diag"
+	"github.com/sluice-risk/sluice/internal/enrich"
 	"github.com/sluice-risk/sluice/internal/mapping"
 	"github.com/sluice-risk/sluice/risk"
 )
@@ -28,7 +29,8 @@ func explainCommand() *cobra.Command {
 		Short: "Show which event a record of a source becomes, and where each value comes from",
 		Long: `Show which event a record of a source becomes, and where each value comes from.
 NAME is the topic of a configured source, a ready-made mapping, or the file of a mapping.
-FILE holds the value of one record. Card numbers are masked, all else is shown as it is.`,
+FILE holds the value of one record. Card numbers are masked, all else is shown as it is. What the configured tables know about
+the event is shown below it; what needs a ruleset's rates is not.`,
 		Args: cobra.ExactArgs(1),
 	}
 	load := configured(c)
@@ -65,7 +67,11 @@ FILE holds the value of one record. Card numbers are masked, all else is shown a
 		if r.Value, err = readRecord(c.InOrStdin(), args[0]); err != nil {
 			return err
 		}
-		x := explain(m, cfg, &r)
+		tables, err := enrich.New(enrich.Options{Files: tableFiles(cfg)})
+		if err != nil {
+			return err
+		}
+		x := explain(m, cfg, tables, &r)
 		if output == "json" {
 			encoder := json.NewEncoder(c.OutOrStdout())
 			encoder.SetEscapeHTML(false)
@@ -128,6 +134,13 @@ type explanation struct {
 	Problems []risk.Problem `json:"problems"`        // why the decoder refuses the event
 	Warnings []risk.Warning `json:"warnings"`
 	Event    any            `json:"event,omitempty"`
+	Facts    []factShown    `json:"facts,omitempty"`
+	Tables   string         `json:"tables,omitempty"` // that the facts come from
+}
+
+type factShown struct {
+	Name  string `json:"name"`
+	Value any    `json:"value"`
 }
 
 type fieldShown struct {
@@ -143,7 +156,7 @@ func (x *explanation) refused() bool {
 
 // explain maps a record and decodes what it becomes as intake does, but for the
 // keys of the tokens.
-func explain(m *mapping.Mapping, cfg *config.Config, r *mapping.Record) *explanation {
+func explain(m *mapping.Mapping, cfg *config.Config, tables *enrich.Tables, r *mapping.Record) *explanation {
 	found := m.Explain(r)
 	x := &explanation{Case: found.Case, Skipped: found.Skip, Fields: []fieldShown{}, Problems: []risk.Problem{}, Warnings: []risk.Warning{}}
 	faults := 0
@@ -177,7 +190,29 @@ func explain(m *mapping.Mapping, cfg *config.Config, r *mapping.Record) *explana
 		x.Warnings = rec.Warnings
 	}
 	x.Event = masked(found.Event)
+	if len(x.Problems) == 0 {
+		tables.Fill(&rec)
+		x.Facts, x.Tables = factsOf(&rec.Facts), rec.Facts.Version
+	}
 	return x
+}
+
+// factsOf gives what was looked up for an event, by the names of expressions.
+func factsOf(f *risk.Facts) (all []factShown) {
+	for _, field := range risk.FactFields {
+		switch {
+		case field.Text != nil && *field.Text(f) != "":
+			all = append(all, factShown{field.Path, *field.Text(f)})
+		case field.Number != nil && field.Number(f).Set:
+			all = append(all, factShown{field.Path, field.Number(f).Value})
+		case field.Flag != nil && *field.Flag(f) != 0:
+			all = append(all, factShown{field.Path, *field.Flag(f) == risk.Yes})
+		}
+	}
+	if f.UTCOffset.Set {
+		all = append(all, factShown{"minutes from UTC", f.UTCOffset.Value})
+	}
+	return all
 }
 
 // masked gives JSON without card numbers. Where a number was one it is JSON no
@@ -232,6 +267,15 @@ func (x *explanation) print(out io.Writer) error {
 		fmt.Fprintf(&b, "refused: %s\n", x.Fault)
 	case x.Event != nil:
 		fmt.Fprintf(&b, "%s\n", shownText(x.Event))
+	}
+	if len(x.Facts) > 0 {
+		w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
+		fmt.Fprintf(w, "\nFACT\tVALUE\n")
+		for _, f := range x.Facts {
+			fmt.Fprintf(w, "%s\t%v\n", f.Name, f.Value)
+		}
+		w.Flush()
+		fmt.Fprintf(&b, "\nlooked up in %s\n", x.Tables)
 	}
 	_, err := out.Write(b.Bytes())
 	return err
