@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
+	"github.com/sluice-risk/sluice/internal/expression"
 	"github.com/sluice-risk/sluice/risk"
 )
 
@@ -349,5 +351,78 @@ func init() {
 	modelFeatures = append(modelFeatures, drawn()...)
 	for _, f := range modelFeatures {
 		modelNames = append(modelNames, f.name)
+	}
+}
+
+// All drawn features over the events of one entity that is always there, so that
+// what has been folded away, runs and long windows all come up.
+func TestOneBusyEntityAgainstModel(t *testing.T) {
+	defer shrink(3, 1, 3)()
+	defer func(n int64) { exactValues = n }(exactValues)
+	var names []string
+	for _, f := range drawn() {
+		names = append(names, f.name)
+	}
+	set := mustLoad(t, modelYAML(names))
+	for seed, busy := range []int{0, 3, 1 << 30} {
+		exactValues = []int64{5, 40, 12}[seed]
+		rng := rand.New(rand.NewPCG(uint64(seed), 7))
+		of := func(all ...string) string { return all[rng.IntN(len(all))] }
+		st, m, disk := NewState(set), &model{}, newMemory()
+		st.busy = busy
+		m.activate(names)
+		var p Prepared
+		var v Vector
+		var scope expression.Scope
+		clock, wrong := start, map[string]bool{}
+		for n := range 150 {
+			clock += risk.Time([]int{1, 1000, 60_000, 300_000, 2_000_000}[rng.IntN(5)])
+			rec := &risk.Record{Tenant: "a", Arrival: clock}
+			e := &rec.Event
+			e.Type, e.Time = of("payment.authorization", "payment.authorization", "transfer", "label"), clock
+			if rng.IntN(4) == 0 {
+				e.Time -= risk.Time([]int{1, 1000, 200_000, 3_000_000}[rng.IntN(4)])
+			}
+			e.Card.Token, e.Customer.ID, e.Merchant.ID = "c", "u", "m"
+			e.Sender.Account, e.Receiver.Account = "a", "a"
+			e.Card.BIN = of("", "411111", "555555")
+			e.Merchant.Name = of("", "shop", "shops", "Bäckerei")
+			e.Payment.Method = of("cash", "cash", "cash", "card")
+			e.Payment.Status = of("declined", "declined", "declined", "declined", "declined", "declined", "declined", "approved")
+			e.Payment.Attempt = risk.Number{Value: math.Round(rng.NormFloat64()*100)/16 + 0, Set: rng.IntN(5) > 0}
+			if rng.IntN(5) > 0 {
+				e.Amount = risk.Money{Minor: rng.Int64N(1 << uint(rng.IntN(40)+1)), Currency: "USD"}
+				rec.Facts.Base = e.Amount
+			}
+			if rng.IntN(5) > 0 {
+				rec.Facts.IPLat = risk.Number{Value: float64(rng.IntN(8)) / 4, Set: true}
+				rec.Facts.IPLon = risk.Number{Value: float64(rng.IntN(4)) / 4, Set: true}
+			}
+			rec.IDs = secrets.IDs(e)
+			if rng.IntN(30) == 0 {
+				disk.small = st.Checkpoint(disk.put)
+				var err error
+				if st, err = disk.restore(set); err != nil {
+					t.Fatalf("restore: %v", err)
+				}
+				st.busy = busy
+			}
+			set.Prepare(rec, &scope, &p)
+			st.Observe(&p, e.Time, rec.Arrival, &v)
+			_, all, _ := m.observe(rec, nil)
+			for i, name := range names {
+				f, got, want := featureNamed(name), v.Values[i], all[name]
+				if rounded[f.agg] && math.Abs(got-want) <= 1e-9+1e-9*math.Abs(want) {
+					continue
+				}
+				if math.Float64bits(got) != math.Float64bits(want) && !(math.IsNaN(got) && math.IsNaN(want)) && !wrong[name] {
+					wrong[name] = true
+					t.Errorf("event %d: %s = %v, want %v (busy %d, exact %d)\n%s", n, name, got, want, busy, exactValues, f.yaml)
+				}
+			}
+		}
+		if len(disk.errs) > 0 {
+			t.Errorf("store: %v", disk.errs[0])
+		}
 	}
 }

@@ -139,9 +139,11 @@ func (l *loader) aggregate(i int, spec *featureSpec) {
 	define := func(d *draft) {
 		h := sha256.New()
 		fmt.Fprintf(h, "%q %q %q %q %q %q %q %d %d %v", s.entities[d.entity].name, keys, observes,
-			d.slot.agg.name, of, where, events, window, d.slot.delay, d.slot.exclude)
-		if d.slot.last != 0 || d.slot.q != 0 || d.slot.within != 0 || d.guard {
-			fmt.Fprintf(h, " %d %d %d %v", d.slot.last, d.slot.q, d.slot.within, d.guard)
+			agg.name, of, where, events, window, d.slot.delay, d.slot.exclude)
+		// A guard is counted for as long as what it guards, so both are new when a
+		// min_count is added.
+		if d.slot.last != 0 || d.slot.q != 0 || d.slot.within != 0 || f.least > 0 {
+			fmt.Fprintf(h, " %d %d %d %v %v", d.slot.last, d.slot.q, d.slot.within, f.least > 0, d.guard)
 		}
 		h.Sum(d.slot.def[:0])
 		l.drafts = append(l.drafts, *d)

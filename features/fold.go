@@ -92,7 +92,7 @@ func (f *fold) take(s *slot, p pick) {
 		}
 	case s.agg.keeps != noValues:
 		f.n++
-		f.add(s, p.value, 1)
+		f.add(s, p.value, 1, false)
 	default:
 		f.sumUp(s, p.value)
 	}
@@ -123,8 +123,8 @@ func (f *fold) sumUp(s *slot, v uint64) {
 	}
 }
 
-// add adds a value that is kept; f.n counts it already.
-func (f *fold) add(s *slot, v uint64, n uint32) {
+// add adds a value that is kept, and may be coarse already; f.n counts it.
+func (f *fold) add(s *slot, v uint64, n uint32, coarse bool) {
 	if f.keys == nil {
 		f.keys = &keySet{once: s.agg.keeps == differentValues}
 	}
@@ -136,7 +136,7 @@ func (f *fold) add(s *slot, v uint64, n uint32) {
 			f.keys.add(s.agg.coarse(s, key), old.index.of(key))
 		}
 	}
-	if f.coarse {
+	if f.coarse && !coarse {
 		v = s.agg.coarse(s, v)
 	}
 	f.keys.add(v, n)
@@ -164,7 +164,7 @@ func (f *fold) merge(s *slot, g *fold) {
 	}
 	if g.keys != nil {
 		for _, key := range g.keys.list {
-			f.add(s, key, g.keys.index.of(key))
+			f.add(s, key, g.keys.index.of(key), g.coarse)
 		}
 	}
 	if g.recent != nil {

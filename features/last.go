@@ -56,8 +56,8 @@ func (st *State) readLast(e *entity, s *slot, hi risk.Time, r *reading) (v float
 }
 
 // lastSpare is how many events a list of its own holds beside the N, for readings
-// that lie back in time.
-const lastSpare = 32
+// that lie back in time. Tests make it smaller.
+var lastSpare = 32
 
 // gather fills q with the newest n events of slot s up to hi. It gives the number
 // of entries that it went over, and whether there are no more events than those.

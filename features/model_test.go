@@ -31,6 +31,7 @@ type modelFeature struct {
 	exclude       bool
 	entity        string
 	by, ofYAML    string // of those that are drawn
+	defined       string // what definition gave
 	last, least   int
 	q             *big.Rat
 	within        float64
@@ -44,12 +45,16 @@ func (f *modelFeature) definition() string {
 	if !strings.HasPrefix(f.name, "drawn_") {
 		return cmp.Or(f.same, f.name)
 	}
+	if f.defined != "" {
+		return f.defined
+	}
 	d := *f
-	d.name, d.least = "", 0
+	d.name, d.least = "", min(d.least, 1)
 	if newest[d.agg] {
 		d.last = 0
 	}
-	return d.write()
+	f.defined = d.write()
+	return f.defined
 }
 
 func card(e *risk.Event) string     { return e.Card.Token }
@@ -297,8 +302,9 @@ func (m *model) value(f *modelFeature, self modelEvent, now risk.Time, accepted 
 		own = value
 	}
 	var in []kept
+	since := m.since[f.definition()]
 	for i, e := range m.events {
-		if i < m.since[f.definition()] || (f.exclude || before[f.agg]) && accepted && i == len(m.events)-1 {
+		if i < since || (f.exclude || before[f.agg]) && accepted && i == len(m.events)-1 {
 			continue
 		}
 		hi := now.Add(-f.delay)

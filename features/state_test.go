@@ -20,9 +20,11 @@ var secrets = risk.NewSecrets([32]byte{1})
 // shrink makes chunks, queues and windows small, so that short tests reach every
 // path, and gives back a function that undoes it.
 func shrink(chunk, lag, wait int) func() {
-	c, l, w, o, e := chunkEntries, queueLag, queueWait, orderStep, tailEntries
-	chunkEntries, queueLag, queueWait, orderStep, tailEntries = chunk, lag, wait, 2, 3
-	return func() { chunkEntries, queueLag, queueWait, orderStep, tailEntries = c, l, w, o, e }
+	c, l, w, o, e, s := chunkEntries, queueLag, queueWait, orderStep, tailEntries, lastSpare
+	chunkEntries, queueLag, queueWait, orderStep, tailEntries, lastSpare = chunk, lag, wait, 2, 3, 1
+	return func() {
+		chunkEntries, queueLag, queueWait, orderStep, tailEntries, lastSpare = c, l, w, o, e, s
+	}
 }
 
 // memory is a store that checks what it is told it holds.
@@ -264,7 +266,7 @@ func TestStateAgainstModel(t *testing.T) {
 			e.Sender.Account = draw(t, "", "a1", "a2")
 			e.Receiver.Account = draw(t, "", "a1", "a2")
 			e.Payment.Method = draw(t, "", "cash", "card")
-			e.Payment.Status = draw(t, "", "declined", "declined", "declined", "approved")
+			e.Payment.Status = draw(t, "", "declined", "declined", "declined", "declined", "declined", "declined", "approved")
 			e.Merchant.Name = draw(t, "", "shop", "shops", "Bäckerei", "a much longer name", "shöp")
 			if p := draw(t, "", "0 0", "0.004 0.004", "0.0061 0.02", "52.5 13.4", "48.1 11.5", "-33.9 151.2", "91 0", "-90 180"); p != "" {
 				rec.Facts.IPLat.Set, rec.Facts.IPLon.Set = true, true
