@@ -400,7 +400,8 @@ func TestOneBusyEntityAgainstModel(t *testing.T) {
 			}
 			rec.IDs = secrets.IDs(e)
 			if rng.IntN(30) == 0 {
-				disk.small = st.Checkpoint(disk.put)
+				disk.checkpoint(st)
+				disk.settle(disk.taken)
 				var err error
 				if st, err = disk.restore(set); err != nil {
 					t.Fatalf("restore: %v", err)
