@@ -77,6 +77,16 @@ func (b *Bundle) Needs() time.Duration {
 	return max(set.Horizon(), limits.Dedup, limits.LabelHorizon) + limits.AllowedLateness
 }
 
+// With gives the release with other tables, and its own rates.
+func (b *Bundle) With(tables *enrich.Tables) (*Bundle, error) {
+	next := *b
+	var err error
+	if next.tables, err = tables.With(b.Rules.BaseCurrency, b.Files["rates.csv"]); err != nil {
+		return nil, fmt.Errorf("rates.csv: %w", err)
+	}
+	return &next, nil
+}
+
 // pack writes a release as a tar of its files in name order with nothing else
 // in the headers, so that equal files give equal bytes.
 func pack(files diag.Files) []byte {
