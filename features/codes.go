@@ -12,7 +12,7 @@ var Codes = []diag.Code{
 	{ID: codeAggregate, Explain: "A feature needs exactly one aggregate or expr, and the aggregate its own keys."},
 	{ID: codeWindow, Explain: "A window or delay is not a duration from its range."},
 	{ID: codeOperand, Explain: "`of` is missing, not wanted here, or gives the wrong kind of value."},
-	{ID: codeEvents, Explain: "`events` is empty or names a type twice."},
+	{ID: codeEvents, Explain: "`events` is empty, names a type twice, or something that is no type."},
 	{ID: codeCycle, Explain: "Formulas read each other in a circle."},
 	{ID: codeSize, Explain: "The file defines more than a release can hold."},
 }

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluice-risk/sluice/features"
 	"github.com/sluice-risk/sluice/internal/diag"
+	"github.com/sluice-risk/sluice/internal/expression"
 	"github.com/sluice-risk/sluice/internal/lists"
 )
 
@@ -45,7 +47,7 @@ func TestDocs(t *testing.T) {
 // The documentation ends with the table of the codes, as the packages have it.
 func TestDocsCodes(t *testing.T) {
 	var want strings.Builder
-	all := slices.Concat(Codes, lists.Codes)
+	all := slices.Concat(expression.Codes, diag.Codes, features.Codes, Codes, lists.Codes)
 	for i, c := range all {
 		if i > 0 && all[i-1].ID >= c.ID {
 			t.Errorf("code %s comes after %s", c.ID, all[i-1].ID)

@@ -40,6 +40,25 @@ func TestCommandsAreDocumented(t *testing.T) {
 	visit(rootCommand())
 }
 
+// The ruleset of docs/rules.md passes the tests that stand there.
+func TestRulesPage(t *testing.T) {
+	dir := t.TempDir()
+	blocks := regexp.MustCompile("(?s)```yaml\n(# (\\S+)\n.*?)```").FindAllStringSubmatch(page(t, "docs/rules.md"), -1)
+	for _, m := range append(blocks, []string{"", "value,note\nKP,\n", "lists/embargoed.csv"}) {
+		path := filepath.Join(dir, m[2])
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(m[1]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out, talk bytes.Buffer
+	if code := run(t.Context(), []string{"test", dir}, nil, &out, &talk); code != exitOK || !strings.HasPrefix(out.String(), "2 passed") {
+		t.Errorf("exit %d: %s%s", code, &out, &talk)
+	}
+}
+
 // The ruleset of README.md passes its test, and its typo is shown as printed there.
 func TestReadmeRuleset(t *testing.T) {
 	text := page(t, "README.md")
