@@ -41,8 +41,8 @@ func other(space store.Space) store.Space {
 	return store.Entities
 }
 
-// clearAtOnce bounds the rows that one checkpoint removes.
-const clearAtOnce = 4096
+// clearAtOnce bounds the rows that one checkpoint removes. Tests make it smaller.
+var clearAtOnce = 4096
 
 // clear gives the next piece to remove or put in its place, beside the puts of a
 // checkpoint, and tells whether it is the last.
@@ -115,6 +115,7 @@ func (c *Cell) cleared(p *pending, last bool) {
 	case last:
 		a.entities, a.learned = nil, nil
 		a.state.Store(asideFree)
+		c.opts.step("all cleared")
 		select {
 		case a.free <- struct{}{}:
 		default:

@@ -139,6 +139,7 @@ func (c *Cell) learn(ctx context.Context, g *goal) error {
 			if asked = c.askCutover(s, g); !asked {
 				_ = sleep(ctx, 10*time.Millisecond)
 			}
+			c.opts.step("cutover asked")
 		}
 	}
 }
@@ -222,6 +223,7 @@ func (c *Cell) succeed(x risk.Cutover, before journal.Position) (*Walk, error) {
 	w.state.Limit(c.opts.StateMemory)
 	c.state.Store(&resident{w.state, s.space})
 	c.aside.state.Store(asideHanded)
+	c.opts.step("cutover applied")
 	return w, nil
 }
 

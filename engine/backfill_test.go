@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"testing"
@@ -39,14 +40,13 @@ var extraFeatures = []string{
 }
 
 // releaseWith is the payments release with more features.
-func releaseWith(t testing.TB, extra []string, note string) *engine.Bundle {
-	t.Helper()
+func releaseWith(extra []string, note string) *engine.Bundle {
 	files := maps.Clone(release().Files)
 	text := string(files["features.yaml"])
 	all := strings.Join(extra, "\n")
-	for name, def := range extraEntities {
+	for _, name := range slices.Sorted(maps.Keys(extraEntities)) {
 		if strings.Contains(all, "by: "+name) || strings.Contains(all, "entity: "+name) || name == "wallet" && strings.Contains(all, "x_wallet_in") {
-			text = strings.Replace(text, "\nfeatures:\n", fmt.Sprintf("\n  %s: %s\nfeatures:\n", name, def), 1)
+			text = strings.Replace(text, "\nfeatures:\n", fmt.Sprintf("\n  %s: %s\nfeatures:\n", name, extraEntities[name]), 1)
 		}
 	}
 	for _, f := range extra {
@@ -56,7 +56,7 @@ func releaseWith(t testing.TB, extra []string, note string) *engine.Bundle {
 	files["ruleset.yaml"] = append(bytes.Clone(files["ruleset.yaml"]), "# "+note+"\n"...)
 	b, err := engine.Build(files, tables())
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	return b
 }
@@ -180,7 +180,7 @@ func TestAfterABackfillAsIfFromTheStart(t *testing.T) {
 			}
 			dir := t.TempDir()
 			extra := pickExtra(random)
-			c := startWith(t, dir, o, releaseWith(t, extra, "first"))
+			c := startWith(t, dir, o, releaseWith(extra, "first"))
 			var all [][]byte
 			fed := 0
 			feed := func(n int) {
@@ -189,12 +189,12 @@ func TestAfterABackfillAsIfFromTheStart(t *testing.T) {
 				fed += n
 			}
 			feed(100 + random.IntN(300))
-			last := releaseWith(t, extra, "first")
+			last := releaseWith(extra, "first")
 			for n := range 1 + random.IntN(4) {
 				if random.IntN(4) > 0 {
 					extra = pickExtra(random)
 				}
-				last = releaseWith(t, extra, fmt.Sprint(n))
+				last = releaseWith(extra, fmt.Sprint(n))
 				c.activate(last)
 				feed(random.IntN(150))
 				switch random.IntN(4) {

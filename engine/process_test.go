@@ -35,6 +35,8 @@ func TestMain(m *testing.M) {
 		childFill(os.Args[1])
 	case "judge":
 		childJudge(os.Args[1])
+	case "backfill":
+		childBackfill(os.Args[1:])
 	}
 }
 
