@@ -83,11 +83,12 @@ type Status struct {
 	Waiting              int    // events handed in and not yet gathered
 	ReadOnly             string // why no event is taken; empty: they are
 	Release              string // SHA-256 of the one that decides
+	Backfill             Backfill
 }
 
 // Status tells how the cell stands now.
 func (c *Cell) Status() Status {
-	s := Status{End: c.journal.End(), Durable: c.journal.Durable(), Watermark: risk.Time(c.watermark.Load()), Waiting: len(c.waiting)}
+	s := Status{End: c.journal.End(), Durable: c.journal.Durable(), Watermark: risk.Time(c.watermark.Load()), Waiting: len(c.waiting), Backfill: c.Backfill()}
 	if last, ok := c.store.Last(); ok {
 		s.Stored = journal.Position(last.Position)
 	}

@@ -267,6 +267,25 @@ type Backfill struct {
 	Rested     time.Duration    // that it gave to the live walk, since the process began
 }
 
+// Lag is the number of entries that are yet to be read.
+func (b Backfill) Lag() uint64 {
+	if len(b.Features) == 0 {
+		return 0
+	}
+	return uint64(max(b.Of, b.Position) - b.Position)
+}
+
+// Progress is the share that has been read, 1 when no feature waits.
+func (b Backfill) Progress() float64 {
+	if len(b.Features) == 0 {
+		return 1
+	}
+	if b.Waits || b.Of < b.From {
+		return 0
+	}
+	return min(1, float64(b.Position+1-b.From)/float64(b.Of+1-b.From))
+}
+
 // Backfill tells how the backfill stands.
 func (c *Cell) Backfill() Backfill {
 	f := &c.backfill
@@ -278,13 +297,15 @@ func (c *Cell) Backfill() Backfill {
 	b.Features, b.Activation, b.Of = g.names, g.activation, c.journal.Durable()
 	s := f.walk.Load()
 	if b.Waits = s == nil || s.Activation != g.activation; b.Waits {
+		b.From = max(c.journal.First(), 1)
+		b.Position = b.From - 1
 		return b
 	}
 	b.From, b.Position = journal.Position(f.from.Load()), journal.Position(f.position.Load())
 	if took := time.Since(time.Unix(0, f.began.Load())); took > time.Second/2 {
 		b.Rate = float64(b.Position+1-journal.Position(f.first.Load())) / took.Seconds()
 		if b.Rate > 0 {
-			b.Left = time.Duration(float64(max(b.Of, b.Position)-b.Position) / b.Rate * float64(time.Second)).Round(time.Second)
+			b.Left = time.Duration(float64(b.Lag()) / b.Rate * float64(time.Second)).Round(time.Second)
 		}
 	}
 	return b

@@ -141,6 +141,19 @@ func (c *Cell) register(r prometheus.Registerer) {
 		gauge("sluice_waiting_entries_limit", "Entries that may wait; beyond, callers are told to come back.", func() float64 { return float64(cap(c.waiting)) }))
 }
 
+// registerBackfill adds how far the past of new features is learned.
+func (c *Cell) registerBackfill(r prometheus.Registerer) {
+	gauge := func(name, help string, value func(Backfill) float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(c.Backfill()) })
+	}
+	r.MustRegister(
+		gauge("sluice_backfill_features", "Features of the release that decides that are missing until a backfill is complete.", func(b Backfill) float64 { return float64(len(b.Features)) }),
+		gauge("sluice_backfill_progress_ratio", "Share of the journal that the backfill has read; 1 when none runs.", Backfill.Progress),
+		gauge("sluice_backfill_lag_entries", "Entries of the journal that the backfill has yet to read; 0 when none runs.", func(b Backfill) float64 { return float64(b.Lag()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "sluice_backfill_rested_seconds_total", Help: "Time that backfills stood back for the live walk."},
+			func() float64 { return c.Backfill().Rested.Seconds() }))
+}
+
 func (m *Metrics) batch(b *Batch) {
 	if len(b.Items) > 0 {
 		m.batches.Observe(float64(len(b.Items)))

@@ -111,6 +111,7 @@ func (c *Cell) open(dir string) (err error) {
 	c.feed.init(c.journal.End() + 1)
 	if c.opts.Register != nil {
 		c.register(c.opts.Register)
+		c.registerBackfill(c.opts.Register)
 	}
 	return nil
 }
@@ -307,22 +308,43 @@ func (c *Cell) Begin(ctx context.Context, b *Bundle, by string) error {
 	return err
 }
 
+// Activated is what an activation leads to.
+type Activated struct {
+	Position journal.Position
+	Missing  []string // features that have no value until a backfill is complete
+	// Forgets are features without a window that the release before had too: they lose
+	// what they know from before the journal's first kept position, for the backfill
+	// begins there.
+	Forgets []string
+}
+
 // Activate makes a release the one that decides, from a position of its own on.
 // The release is stored before the journal names it.
-func (c *Cell) Activate(ctx context.Context, b *Bundle, by string) (journal.Position, error) {
+func (c *Cell) Activate(ctx context.Context, b *Bundle, by string) (Activated, error) {
 	origin := c.origin.Load()
 	if origin == nil {
-		return 0, errors.New("engine: the journal has not begun")
+		return Activated{}, errors.New("engine: the journal has not begun")
 	}
 	if origin.BaseCurrency != b.Rules.BaseCurrency {
-		return 0, fmt.Errorf("%w: journal %s, release %s", ErrCurrency, origin.BaseCurrency, b.Rules.BaseCurrency)
+		return Activated{}, fmt.Errorf("%w: journal %s, release %s", ErrCurrency, origin.BaseCurrency, b.Rules.BaseCurrency)
 	}
 	if err := c.blobs.Put(b); err != nil {
-		return 0, fmt.Errorf("engine: store release %.12s: %w", b.SHA256, err)
+		return Activated{}, fmt.Errorf("engine: store release %.12s: %w", b.SHA256, err)
 	}
 	a := risk.Activation{Kind: "ruleset", Name: b.Rules.Name, SHA256: b.SHA256, Size: int64(len(b.Blob)), By: by, At: risk.At(c.opts.Now())}
+	before := c.bundle.Load()
 	r, err := c.do(ctx, &Item{Entry: risk.Entry{Activation: &a}, Bundle: b})
-	return r.Position, err
+	if err != nil {
+		return Activated{}, err
+	}
+	out := Activated{Position: r.Position, Missing: c.Backfill().Features}
+	if first := c.journal.First(); len(out.Missing) > 0 && first > 1 && before != nil {
+		if out.Forgets = b.Rules.Features.Unbounded(before.Rules.Features); len(out.Forgets) > 0 {
+			c.log.Warn("features without a window will forget what lies before the journal's first position: the release brings others that need a backfill",
+				"features", out.Forgets, "first", first)
+		}
+	}
+	return out, nil
 }
 
 // do hands an entry in and waits until it is durable and applied.

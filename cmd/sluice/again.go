@@ -1,18 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -39,11 +32,9 @@ func reread(s *stream.Stream) func(context.Context, string, []risk.Source) []api
 
 // letterReplay is `sluice replay --dead-letter`.
 type letterReplay struct {
+	remote
 	on, dry             bool
-	server, key, ca     string
 	filter              letterFilter
-	client              *http.Client
-	token               string
 	out, talk           io.Writer
 	sent                int
 	results             map[string]int
@@ -57,9 +48,7 @@ func (l *letterReplay) flags(c *cobra.Command) {
 	flags.BoolVar(&l.on, "dead-letter", false, "have the running server read records again that it could not take")
 	l.filter.flags(c)
 	flags.BoolVar(&l.dry, "dry-run", false, "show which records would be read again, and ask no server")
-	flags.StringVar(&l.server, "server", "", "the server's address, https://HOST:PORT (default: listen of the configuration)")
-	flags.StringVar(&l.key, "api-key-file", "", "file with an API key of scope admin")
-	flags.StringVar(&l.ca, "server-ca", "", "file with the server's certificate authorities (default: those of the system)")
+	l.remote.flags(c)
 }
 
 // run reads dead letters and asks the server for the records they are of.
@@ -122,55 +111,6 @@ func (l *letterReplay) report() error {
 	return nil
 }
 
-// reach finds the server and what it asks for. A key goes to another machine only
-// under TLS.
-func (l *letterReplay) reach(cfg *config.Config) error {
-	if l.server == "" {
-		host, port, err := net.SplitHostPort(cfg.Listen)
-		if err != nil || port == "0" {
-			return &exitError{exitUsage, errors.New("--server URL: the configuration does not say where the server is")}
-		}
-		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-			host = "127.0.0.1"
-		}
-		l.server = "http://" + net.JoinHostPort(host, port)
-		if cfg.TLS.CertFile != "" {
-			l.server = "https://" + net.JoinHostPort(host, port)
-		}
-	}
-	u, err := url.Parse(l.server)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-		return &exitError{exitUsage, errors.New("--server: want https://HOST:PORT")}
-	}
-	ip := net.ParseIP(u.Hostname())
-	if l.key != "" && u.Scheme == "http" && u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return &exitError{exitUsage, fmt.Errorf("--server %s: the API key would go over the network in clear: use https", l.server)}
-	}
-	l.server = strings.TrimSuffix(l.server, "/")
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	if l.ca != "" {
-		pem, err := os.ReadFile(l.ca)
-		if err != nil {
-			return err
-		}
-		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
-		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("--server-ca %s: no certificate in it", l.ca)
-		}
-	}
-	l.client = &http.Client{Transport: transport, Timeout: 2 * time.Minute,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	if l.key != "" {
-		key, err := config.ReadSecret(l.key)
-		if err != nil {
-			return err
-		}
-		l.token = key.Reveal()
-	}
-	return nil
-}
-
 // add puts a record into the next request. It stays below the smallest body that a
 // server can be set up to take.
 func (l *letterReplay) add(ctx context.Context, s risk.Source) error {
@@ -207,15 +147,7 @@ func (l *letterReplay) flush(ctx context.Context) error {
 		return err
 	}
 	l.waiting, l.waitingN, l.waitBytes = api.ReplayRequest{}, 0, 0
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.server+"/v1/dead-letters/replays", bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	if l.token != "" {
-		req.Header.Set("Authorization", "Bearer "+l.token)
-	}
-	resp, err := l.client.Do(req)
+	resp, err := l.ask(ctx, http.MethodPost, "/v1/dead-letters/replays", body)
 	if err != nil {
 		return fmt.Errorf("the server cannot be asked: %w; asking again is safe", err)
 	}

@@ -112,7 +112,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
 	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), testCommand(), explainCommand(), replayCommand(), doctorCommand(),
-		deadLetterCommand(), simulateCommand(), keysCommand(), configCommand(), versionCommand())
+		deadLetterCommand(), backfillCommand(), simulateCommand(), keysCommand(), configCommand(), versionCommand())
 	group(root)
 	usage(root)
 	root.InitDefaultHelpCmd()

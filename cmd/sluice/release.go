@@ -40,6 +40,7 @@ type releases struct {
 	state api.Release
 	seen  diag.Files           // the directory as it was last judged
 	dated map[string]time.Time // when a list's file was last written, by list
+	lost  []string             // features that the release has made forget a part of their past
 }
 
 func newReleases(cfg *config.Config, cell *engine.Cell, tables *enrich.Tables, log *slog.Logger, r prometheus.Registerer) *releases {
@@ -104,15 +105,17 @@ func (w *releases) judge(ctx context.Context, files diag.Files) error {
 	if err := w.cell.Begin(ctx, b, w.dir); err != nil {
 		return err
 	}
+	var activated engine.Activated
 	if old := w.cell.Bundle(); old == nil || old.SHA256 != b.SHA256 {
-		if _, err := w.cell.Activate(ctx, b, w.dir); err != nil {
+		if activated, err = w.cell.Activate(ctx, b, w.dir); err != nil {
 			return err
 		}
 	}
+	w.forgets(activated.Forgets)
 	for _, d := range b.Rules.Warnings() {
 		w.log.Warn("ruleset", "at", d.Span.String(), "warning", d.Message, "help", d.Help)
 	}
-	w.log.Info("release active", "ruleset", b.Rules.Name, "version", b.SHA256[:12], "rules", len(b.Rules.Rules()), "features", len(b.Rules.Features.Names()))
+	w.log.Info("release active", "ruleset", b.Rules.Name, "version", b.SHA256[:12], "rules", len(b.Rules.Rules()), "features", len(b.Rules.Features.Names()), "missing", len(activated.Missing))
 	for keys, names := range needed(b.Rules, w.cfg) {
 		w.log.Warn("the release reads facts whose table is not configured: they are missing", "key", keys, "names", strings.Join(names, ", "))
 	}
@@ -152,6 +155,13 @@ func (w *releases) watch(ctx context.Context) error {
 	}
 }
 
+// forgets keeps what the active release has lost, for the health check.
+func (w *releases) forgets(features []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lost = features
+}
+
 func same(a, b diag.Files) bool {
 	return (a == nil) == (b == nil) && maps.EqualFunc(a, b, slices.Equal[[]byte])
 }
@@ -165,5 +175,14 @@ func (w *releases) check() (bool, string) {
 	if s.Problem != "" {
 		return false, "release " + s.SHA256[:12] + " goes on; the directory is broken: " + s.Problem
 	}
-	return true, s.Name + " " + s.SHA256[:12]
+	detail := s.Name + " " + s.SHA256[:12]
+	if b := w.cell.Backfill(); len(b.Features) > 0 {
+		detail += fmt.Sprintf("; %d features are missing until their backfill is complete, %.0f %% done", len(b.Features), 100*b.Progress())
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.lost) > 0 {
+		detail += "; no longer known from before the journal's first position: " + strings.Join(w.lost, ", ")
+	}
+	return true, detail
 }

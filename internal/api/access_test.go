@@ -47,7 +47,7 @@ func TestAccess(t *testing.T) {
 	// The scope that each route asks for. A new route must be entered here.
 	want := map[string]auth.Scope{
 		"POST /v1/decisions": auth.Decide, "GET /v1/decisions/{id}": auth.Decide, "POST /v1/decisions/{id}/outcomes": auth.Decide, "POST /v1/events": auth.Decide,
-		"POST /v1/dead-letters/replays": auth.Admin, "GET /metrics": auth.Admin, "GET /healthz": "", "GET /readyz": "", "GET /version": "", "GET /openapi.json": "",
+		"POST /v1/dead-letters/replays": auth.Admin, "GET /metrics": auth.Admin, "GET /v1/backfill": auth.Admin, "GET /healthz": "", "GET /readyz": "", "GET /version": "", "GET /openapi.json": "",
 	}
 	n := 0
 	for _, r := range c.server.routes() {

@@ -83,6 +83,9 @@ func (h *hub) stats(b *board, sc scene, lang *web.Language) web.Stats {
 	s.Text["readonly-why"], s.Text["broken-why"] = sc.status.ReadOnly, sc.release.Problem
 	s.Text["broken-dir"] = lang.Say("release.why", cmp.Or(sc.release.Dir, lang.Say("release.dir")))
 
+	s.Text["backfill"] = learning(sc.status.Backfill, lang)
+	s.Show["backfill"] = s.Text["backfill"] != ""
+
 	s.Text["sample"] = lang.Say("rows.all")
 	switch {
 	case !b.hasViewer: // nothing was left out, for nothing was sent
@@ -93,6 +96,18 @@ func (h *hub) stats(b *board, sc scene, lang *web.Language) web.Stats {
 		s.Text["sample"] = lang.Say("rows.sample")
 	}
 	return s
+}
+
+// learning is the line about a backfill, empty when there is none.
+func learning(b engine.Backfill, lang *web.Language) string {
+	n, percent := web.Count(len(b.Features)), web.Percent(b.Progress(), 1)
+	switch {
+	case len(b.Features) == 0:
+		return ""
+	case b.Left > 0:
+		return lang.Say("backfill.left", n, percent, b.Left.String())
+	}
+	return lang.Say("backfill", n, percent)
 }
 
 func total(values []float64) (sum uint64) {

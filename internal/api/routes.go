@@ -60,6 +60,10 @@ func (s *Server) routes() []route {
 		answers:  []answer{{200, "Replayed", "What became of each. Asking again changes nothing."}},
 		problems: []*kind{invalidReplay, notFound, noRelease},
 	}, {
+		method: "GET", path: "/v1/backfill", scope: auth.Admin, serve: (*call).backfill,
+		id: "backfill", summary: "How far the past of new features is computed.",
+		answers: []answer{{200, "Backfill", "The one that runs; without `features` none does."}},
+	}, {
 		method: "GET", path: "/healthz", serve: (*call).health,
 		id: "health", summary: "Whether the process answers.",
 		answers: []answer{{200, "Health", "It does."}},

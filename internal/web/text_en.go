@@ -33,6 +33,8 @@ var english = map[string]string{
 	"release.why":     "What is wrong in %s",
 	"release.dir":     "the directory",
 	"readonly":        "No events are taken",
+	"backfill":        "%s new features are missing until their past is computed; %v %% of the journal is read.",
+	"backfill.left":   "%s new features are missing until their past is computed; %v %% of the journal is read, %s left.",
 	"rate.events":     "Events a second",
 	"rate.decisions":  "Decisions a second",
 	"rate.over":       "mean of 10 s",

@@ -35,6 +35,8 @@ var chinese = map[string]string{
 	"release.why":     "%s 中的问题",
 	"release.dir":     "目录",
 	"readonly":        "暂停接收事件",
+	"backfill":        "%s 个新特征尚无取值，正在根据日志补算历史；日志已读 %v%%。",
+	"backfill.left":   "%s 个新特征尚无取值，正在根据日志补算历史；日志已读 %v%%，剩余 %s。",
 	"rate.events":     "每秒事件数",
 	"rate.decisions":  "每秒决策数",
 	"rate.over":       "10 秒均值",
