@@ -178,6 +178,9 @@ func TestAfterABackfillAsIfFromTheStart(t *testing.T) {
 			if random.IntN(3) == 0 {
 				o.BackfillShare = 0.02
 			}
+			if random.IntN(2) == 0 {
+				o.StateMemory = 1 << 12
+			}
 			dir := t.TempDir()
 			extra := pickExtra(random)
 			c := startWith(t, dir, o, releaseWith(extra, "first"))
