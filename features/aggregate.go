@@ -150,7 +150,7 @@ func (g *aggregate) newest() bool { return g.choice && g.wins == nil && !g.oldes
 
 func pickValue(s *slot, p pick, _ *reading) float64 { return s.column.value(p.value) }
 
-func pickSince(_ *slot, p pick, r *reading) float64 { return float64(r.now-p.at) / 1000 }
+func pickSince(_ *slot, p pick, r *reading) float64 { return float64(max(r.now-p.at, 0)) / 1000 }
 
 func pickDistance(_ *slot, p pick, r *reading) float64 { return kilometres(p.value, r.own[0]) }
 

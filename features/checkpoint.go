@@ -12,6 +12,8 @@ const (
 	headKey  = 0 // id 0
 	chunkKey = 1 // id 1 order
 	keysKey  = 2 // id 2 slot part
+	pastKey  = 3 // id 3 0
+	blockKey = 4 // id 4 slot block part
 )
 
 const (
@@ -81,6 +83,7 @@ func (st *State) forgetAll(e *entity) {
 			st.forgetParts(e, f)
 		}
 	}
+	st.forgetPast(e)
 	if e.headSum != 0 {
 		st.gone[string(e.appendHeadKey(nil))] = e.headSum
 		st.stored.count.Add(-1)
@@ -167,6 +170,10 @@ func (st *State) Checkpoint(generation uint64, put func(key, value []byte, repla
 				q.sum = write(e.appendKeysKey(key[:0], f.slot, 0), q.append(value[:0]), q.sum)
 				q.stale = false
 			}
+		}
+		if e.past != nil {
+			more = true
+			e.savePast(st, &value, write)
 		}
 		if e.headSum == 0 {
 			st.stored.add(&e.id)

@@ -396,7 +396,7 @@ func restoreHead(known map[uint32]seenLayout, r row) (e *entity, more bool, err 
 // the head ends is kept behind those with rows of their own.
 func (e *entity) restoreRow(r row) error {
 	const head = len(entityID{}) + 1
-	if len(r.key) != head+8 || r.sum == 0 || len(r.value) > maxValue {
+	if len(r.key) < head || int(r.key[head-1]) >= len(keyRest) || len(r.key) != head+keyRest[r.key[head-1]] || r.sum == 0 || len(r.value) > maxValue {
 		return fmt.Errorf("key of %d bytes with %d bytes and sum %d", len(r.key), len(r.value), r.sum)
 	}
 	d := &decoder{b: r.value}
@@ -417,11 +417,18 @@ func (e *entity) restoreRow(r row) error {
 		c.stored = c.n
 		e.chunks = slices.Insert(e.chunks, tail, c)
 		return nil
+	case pastKey:
+		return e.restorePast(d, r.sum)
+	case blockKey:
+		return e.restoreBlock(d, r.key[head:], r.sum)
 	case keysKey:
 		return e.restoreKeys(d, binary.BigEndian.Uint32(r.key[head:]), int(binary.BigEndian.Uint32(r.key[head+4:])), r.sum)
 	}
 	return fmt.Errorf("key of kind %d", r.key[head-1])
 }
+
+// keyRest is how long a key of each kind is behind the kind.
+var keyRest = [...]int{headKey: 0, chunkKey: 8, keysKey: 8, pastKey: 1, blockKey: 14}
 
 // end puts the entries of the head behind those of the last chunk's own row.
 func (e *entity) end() error {
@@ -441,6 +448,10 @@ func (e *entity) end() error {
 	}
 	for i := range e.chunks {
 		e.words += len(e.chunks[i].data)
+		e.entries += e.chunks[i].n
+	}
+	if e.past != nil {
+		e.past.weigh()
 	}
 	for _, f := range e.folds {
 		if f.keys != nil && len(f.keys.list) == 0 || f.recent != nil && len(f.recent.times) == 0 {
@@ -555,7 +566,7 @@ func (d *decoder) version(want byte) {
 	}
 }
 
-var zeros [32]byte
+var zeros [registers]byte
 
 func (d *decoder) bytes(n int) []byte {
 	if len(d.b) < n {
@@ -568,6 +579,7 @@ func (d *decoder) bytes(n int) []byte {
 }
 
 func (d *decoder) byte() byte     { return d.bytes(1)[0] }
+func (d *decoder) uint16() uint16 { return binary.LittleEndian.Uint16(d.bytes(2)) }
 func (d *decoder) uint64() uint64 { return binary.LittleEndian.Uint64(d.bytes(8)) }
 
 func (d *decoder) flag() bool {

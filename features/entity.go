@@ -15,11 +15,13 @@ type entity struct {
 	chunks []chunk
 	folds  []*fold    // by entityDef.life, nil until something was folded
 	run    []*running // by slot, nil while its windows are small
+	past   *past      // what the log has given up; nil while it holds everything
 
 	oldest  risk.Time // not later than the end of the first chunk; 0: not known
 	headSum uint64    // what the store gave for the head; 0: not stored
 	saved   uint64    // checkpoint that holds all of it
 	words   int       // of the chunks' data
+	entries int       // in the log
 	size    int       // bytes it was last counted with
 	turn    uint32    // of the batch that touched it last
 	used    bool      // since the clock's hand came by
@@ -60,9 +62,10 @@ func (s *slot) parts(c *chunk, l *layout) (masks, values []uint64) {
 const busyWindow = 64
 
 // read gives the value of slot s as of r.now, and of a tally the number of events
-// in its window. It is the same whether it is computed from the log or kept up to
+// in its window, and sets st.rough when tiles have made them approximate. It is the same whether it is computed from the log or kept up to
 // date.
 func (st *State) read(e *entity, s *slot, r *reading) (v float64, n int64) {
+	st.rough = false
 	if e == nil {
 		return s.agg.empty, 0
 	}
@@ -70,15 +73,18 @@ func (st *State) read(e *entity, s *slot, r *reading) (v float64, n int64) {
 	if s.last > 0 {
 		return st.readLast(e, s, hi, r)
 	}
-	if e.run != nil && e.run[s.bit] != nil {
-		if v, n, ok := e.run[s.bit].read(st, e, s, lo, hi, r); ok {
+	if own := e.running(s); own != nil {
+		if v, n, ok := own.read(st, e, s, lo, hi, r); ok {
+			st.rough = own.rough
 			return v, n
 		}
-		v, n, _ = st.scan(e, s, lo, hi, r)
-		return v, n
+		if e.run[s.bit] != nil {
+			v, n, _ = st.scan(e, s, lo, hi, r)
+			return v, n
+		}
 	}
 	v, n, seen := st.scan(e, s, lo, hi, r)
-	if seen > st.busy {
+	if seen > st.busy && !(s.agg.streak && s.window == 0 && e.tilesOf(s) != nil) {
 		if e.run == nil {
 			e.run = make([]*running, len(e.layout.slots))
 		}
@@ -100,6 +106,7 @@ func (st *State) scan(e *entity, s *slot, lo, hi risk.Time, r *reading) (v float
 	case s.agg.oldest:
 		var best pick
 		best, seen = st.scanOldest(e, s, f, lo, hi)
+		st.rough = best.outside(lo, hi)
 		return s.pick(best, r), 0, seen
 	}
 	var best pick
@@ -108,10 +115,13 @@ func (st *State) scan(e *entity, s *slot, lo, hi risk.Time, r *reading) (v float
 		best = s.choose(best, c, e.layout, from, n, &st.text)
 		return !(best.set && s.agg.wins == nil)
 	})
-	if f != nil && f.best.set && !(best.set && s.agg.beats(s.column, best.value, f.best.value)) {
-		best = f.best
+	old, tiles := s.tileChoice(e.tilesOf(s), e.past.stretch(s, lo, hi))
+	best = s.best(best, old)
+	if f != nil {
+		best = s.best(best, f.best)
 	}
-	return s.pick(best, r), 0, seen
+	st.rough = best.outside(lo, hi)
+	return s.pick(best, r), 0, seen + tiles
 }
 
 // backwards goes over the entries in (lo, hi], chunk by chunk, newest first, until
@@ -139,19 +149,30 @@ func (e *entity) backwards(lo, hi risk.Time, visit func(c *chunk, from, n int) b
 }
 
 func (st *State) scanTally(e *entity, s *slot, f *fold, lo, hi risk.Time, r *reading) (v float64, n int64, seen int) {
-	a := &st.scratch
-	a.start(s, f, false)
+	a, ts, over := &st.scratch, e.tilesOf(s), e.past.stretch(s, lo, hi)
+	coarse := s.asCoarse(ts, over)
+	a.start(s, f, ts != nil)
 	if s.agg.own {
 		a.compare(s, r)
 	}
 	for again := false; ; again = true {
 		seen = f.size()
+		a.coarse = a.coarse || coarse && !s.sketches()
 		e.backwards(lo, hi, func(c *chunk, from, n int) bool {
 			seen += n - from
 			masks, values := s.parts(c, e.layout)
 			s.agg.tally(a, s, masks[from:n], values[from:n], 1)
 			return true
 		})
+		if coarse && s.sketches() {
+			st.rough = true
+			v = st.estimate(a, s, ts, over)
+			return v, a.n, seen
+		}
+		if ts != nil {
+			seen += a.addTiles(s, ts, over, 1)
+			st.rough = coarse || e.past.edges(ts, over, lo, hi)
+		}
 		if again || !a.tooMany(s) {
 			return s.total(a, r), a.n, seen
 		}
@@ -170,6 +191,9 @@ func (a *tally) tooMany(s *slot) bool {
 func (st *State) scanOldest(e *entity, s *slot, f *fold, lo, hi risk.Time) (best pick, seen int) {
 	if f != nil && f.best.set {
 		return f.best, 0
+	}
+	if best, seen = s.tileChoice(e.tilesOf(s), e.past.stretch(s, lo, hi)); best.set {
+		return best, seen
 	}
 	p := e.after(lo)
 	for c := e.at(&p); c != nil; c = e.at(&p) {
@@ -195,6 +219,11 @@ func (st *State) scanStreak(e *entity, s *slot, f *fold, lo, hi risk.Time) (v fl
 		k.extend(s, masks, values, from, n)
 		return !k.broken
 	})
+	if !k.broken {
+		tiles := 0
+		tiles, st.rough = e.past.tileStreak(&k, e.tilesOf(s), e.past.stretch(s, lo, hi), lo, hi)
+		seen += tiles
+	}
 	if !k.broken && f != nil {
 		k.n += f.n
 	}
@@ -275,6 +304,13 @@ func (s *slot) one(a *tally, v uint64, sign int64) {
 	s.agg.tally(a, s, a.mask[:], a.value[:], sign)
 }
 
+func (e *entity) running(s *slot) *running {
+	if e.run == nil {
+		return nil
+	}
+	return e.run[s.bit]
+}
+
 func (e *entity) foldOf(s *slot) *fold {
 	if s.life < 0 || e.folds == nil {
 		return nil
@@ -295,6 +331,7 @@ func (st *State) expire(e *entity) {
 		st.fold(e, c, c.n)
 		st.forget(e, c)
 		e.words -= len(c.data)
+		e.entries -= c.n
 	}
 	if k > 0 {
 		e.chunks = slices.Delete(e.chunks, 0, k)
@@ -315,6 +352,7 @@ func (st *State) makeRoom(e *entity, i int) {
 			last := risk.Time(c.data[k-1])
 			st.fold(e, c, k)
 			c.cut(stride, k)
+			e.entries -= k
 			st.touch(e, i, 0)
 			e.dropped(last, st)
 			return
@@ -332,26 +370,20 @@ func (e *entity) resize(c *chunk, room int) {
 // fold takes the first n entries of c into the features without a window.
 func (st *State) fold(e *entity, c *chunk, n int) {
 	def := e.layout.def
-	for life, bit := range def.life {
+	st.expireTiles(e) // what they hold is older
+	for _, bit := range def.life {
 		s := &def.slots[bit]
 		masks, values := s.parts(c, e.layout)
 		for i := range n {
 			if !s.in(masks[i]) {
 				continue
 			}
-			if e.folds == nil {
-				e.folds = make([]*fold, len(def.life))
-			}
-			if e.folds[life] == nil {
-				e.folds[life] = &fold{slot: e.layout.slots[bit]}
-			}
 			p := pick{at: risk.Time(c.data[i]), value: values[i], set: true}
 			if s.column != nil && s.column.kind == textColumn {
 				s.text(c, e.layout, i, &st.text)
 				p.text = &st.text
 			}
-			e.folds[life].take(s, p)
-			st.list(e)
+			st.foldInto(e, s).take(s, p)
 		}
 	}
 }

@@ -57,6 +57,10 @@ type pick struct {
 	text  *text // of text_distance; not changed, but not kept by those who are given one
 }
 
+// outside tells whether an event was chosen that does not lie in (lo, hi], but in
+// a tile that does in part.
+func (p pick) outside(lo, hi risk.Time) bool { return p.set && (p.at <= lo || p.at > hi) }
+
 // keep gives a copy whose text is its own.
 func (p pick) keep() pick {
 	if p.text != nil {

@@ -76,17 +76,30 @@ func (st *State) gather(e *entity, s *slot, hi risk.Time, n int, q *recent) (see
 		}
 		return true
 	})
+	if ts := e.tilesOf(s); ts != nil {
+		for k := len(ts.blocks) - 1; k >= 0 && len(q.times) < n; k-- {
+			q.older(&ts.blocks[k].events, hi, n)
+		}
+	}
 	whole = len(q.times) < n
 	if f := e.foldOf(s); whole && f != nil && f.recent != nil {
-		for i := len(f.recent.times) - 1; i >= 0 && len(q.times) < n; i-- {
-			q.times, q.values = append(q.times, f.recent.times[i]), append(q.values, f.recent.values[i])
-		}
+		q.older(f.recent, hi, n)
 		// A fold of N events has forgotten those before.
 		whole = len(q.times) < n && len(f.recent.times) < s.last
 	}
 	slices.Reverse(q.times)
 	slices.Reverse(q.values)
 	return seen, whole
+}
+
+// older appends to q, which is newest first, the events of p up to hi, until there
+// are n.
+func (q *recent) older(p *recent, hi risk.Time, n int) {
+	for i := len(p.times) - 1; i >= 0 && len(q.times) < n; i-- {
+		if risk.Time(p.times[i]) <= hi {
+			q.times, q.values = append(q.times, p.times[i]), append(q.values, p.values[i])
+		}
+	}
 }
 
 // overLast computes the aggregate of a few events, oldest first.

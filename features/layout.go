@@ -90,9 +90,16 @@ func (st *State) bind(was map[digest]tenure, restored bool) {
 	if ls.all == nil {
 		ls.all = map[uint32]*layout{}
 	}
+	// The folds of an entity have their seats by the definition that was active when
+	// it was restored. So a layout that comes back is another one.
+	var usable []*layout
 	for _, l := range ls.all {
+		if l.def != nil || restored || st.table.used == 0 {
+			usable = append(usable, l)
+		}
 		l.def = nil
 	}
+	slices.SortFunc(usable, func(a, b *layout) int { return int(a.number) - int(b.number) })
 	ls.now = make([]*layout, len(set.entities))
 	for i := range set.entities {
 		def := &set.entities[i]
@@ -103,7 +110,7 @@ func (st *State) bind(was map[digest]tenure, restored bool) {
 		for c := range def.columns {
 			l.columns = append(l.columns, columnTag{def.columns[c].key, def.columns[c].kind})
 		}
-		for _, old := range ls.all {
+		for _, old := range usable {
 			if old.same(l) {
 				l = old
 			}
@@ -152,7 +159,8 @@ func (st *State) current(e *entity) {
 	for i := range old {
 		st.forget(e, &old[i])
 	}
-	e.chunks, e.run, e.oldest, e.words = nil, nil, 0, 0
+	e.chunks, e.run, e.oldest, e.words, e.entries = nil, nil, 0, 0, 0
+	st.movePast(e, from, to)
 	e.layout = to
 	from.entities--
 	to.entities++
@@ -199,5 +207,31 @@ func (st *State) current(e *entity) {
 			}
 			e.insert(risk.Time(c.data[i]), mask, values, st)
 		}
+	}
+	kept := risk.Time(0)
+	for bit, n := range to.slots {
+		if slices.Contains(from.slots, n) {
+			kept = max(kept, to.def.slots[bit].reach())
+		}
+	}
+	st.trim(e, st.floor-kept)
+}
+
+// trim drops the entries that no kept feature of an earlier release can reach any
+// more, to the last one: the new one may reach further, and what is in the log must
+// not depend on when expired entries were dropped from it.
+func (st *State) trim(e *entity, bound risk.Time) {
+	stride := e.layout.stride()
+	for len(e.chunks) > 0 && e.chunks[0].first() <= bound {
+		c := &e.chunks[0]
+		n := c.after(bound)
+		st.fold(e, c, n)
+		e.entries -= n
+		if n < c.n {
+			c.cut(stride, n)
+			return
+		}
+		e.words -= len(c.data)
+		e.chunks = slices.Delete(e.chunks, 0, 1)
 	}
 }

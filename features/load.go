@@ -76,7 +76,7 @@ func (l *loader) limits(spec *limitsSpec) {
 	*lim = Limits{ExactEvents: 4096}
 	if t := spec.ExactEvents; t.Value != "" {
 		n, err := strconv.Atoi(t.Value)
-		if err != nil || n < 256 || n > 1<<20 {
+		if err != nil || n < leastExact || n > 1<<20 {
 			l.mistake(t, codeLimit, "", "exact_events is `%s`, want a number from 256 to 1048576", t.Value)
 		}
 		lim.ExactEvents = n
@@ -359,10 +359,8 @@ func (l *loader) placeSlot(def *entityDef, d *draft) {
 		if x.window == 0 {
 			x.life = len(def.life)
 			def.life = append(def.life, x.bit)
-			def.reach = max(def.reach, x.delay)
-		} else {
-			def.reach = max(def.reach, x.window+x.delay)
 		}
+		def.reach = max(def.reach, x.reach())
 		d.at = len(s.slots)
 		s.slots = append(s.slots, x)
 	}

@@ -148,6 +148,7 @@ func (e *entity) insert(at risk.Time, mask, values []uint64, st *State) bool {
 		c := &e.chunks[last]
 		st.touch(e, last, c.n)
 		c.insert(c.n, stride, at, mask, values)
+		e.entries++
 		return true
 	}
 	p := e.after(at)
@@ -167,6 +168,7 @@ func (e *entity) insert(at risk.Time, mask, values []uint64, st *State) bool {
 	}
 	st.touch(e, p.chunk, p.entry)
 	c.insert(p.entry, stride, at, mask, values)
+	e.entries++
 	return false
 }
 

@@ -356,7 +356,7 @@ func (e *entity) weight() int {
 			n += r.weight()
 		}
 	}
-	return n
+	return n + e.past.weight()
 }
 
 func (f *fold) weight() int {

@@ -32,6 +32,13 @@ type running struct {
 	first      int // of the queue's live part
 	recent     recent
 	whole      bool // recent holds all events there are
+
+	over   stretch    // the tiles that are in the window, too
+	best   pick       // of a choice: the one among those
+	broken bool       // of a streak: the log that was queued has ended it
+	sketch *sketch    // of a tally, where a sketch is all that is known of some tiles
+	undo   []register // of the sketch
+	rough  bool       // what was read last is approximate
 }
 
 // Tests make these smaller.
@@ -42,18 +49,23 @@ var (
 
 // newRunning begins the aggregate of a slot that was last read over (lo, hi].
 func newRunning(st *State, e *entity, s *slot, lo, hi risk.Time) *running {
-	r := &running{lo: lo, hi: lo, head: e.after(lo), leaves: beforeAll}
+	r := &running{lo: lo, hi: lo, head: e.after(lo), leaves: beforeAll, over: noTiles}
 	r.tail = r.head
 	f := e.foldOf(s)
 	switch {
 	case s.agg.tally != nil:
 		r.tally.start(s, f, true)
+		if s.asCoarse(e.tilesOf(s), e.past.stretch(s, lo, hi)) {
+			if s.sketches() {
+				r.sketch, r.hi = new(sketch), beforeAll
+				break
+			}
+			r.tally.coarse = true
+		}
 		r.slide(e, s, lo, hi)
+		r.slideTiles(e, s, lo, hi)
 	case s.agg.oldest:
 	default:
-		if f != nil && f.best.set && s.agg.choice {
-			r.queue = append(r.queue, f.best)
-		}
 		if f != nil && s.agg.streak {
 			r.tally.n = f.n
 		}
@@ -67,16 +79,29 @@ func newRunning(st *State, e *entity, s *slot, lo, hi risk.Time) *running {
 // read gives the value over (lo, hi] and, of a tally, the number of its events, or
 // false when that lies too far back.
 func (r *running) read(st *State, e *entity, s *slot, lo, hi risk.Time, q *reading) (v float64, n int64, ok bool) {
+	r.rough = false
 	switch {
+	case s.agg.tally != nil && r.isCoarse(s) != s.asCoarse(e.tilesOf(s), e.past.stretch(s, lo, hi)):
+		if hi >= r.hi {
+			e.run[s.bit] = nil
+		}
+		return 0, 0, false
+	case r.sketch != nil:
+		r.rough = true
+		return r.readSketch(e, s, lo, hi)
 	case s.agg.tally != nil:
 		if hi < r.hi && r.tail.chunk-e.after(hi).chunk > 1 {
 			return 0, 0, false
 		}
 		r.slide(e, s, lo, hi)
+		if e.past != nil {
+			r.slideTiles(e, s, lo, hi)
+			r.rough = r.isCoarse(s) || e.past.edges(e.tilesOf(s), r.over, lo, hi)
+		}
 		if r.tally.tooMany(s) {
 			r.tally.coarsen(s)
 		}
-		if r.tally.coarse && r.tally.n <= exactValues {
+		if s.life >= 0 && r.tally.coarse && r.tally.n <= exactValues {
 			return 0, 0, false
 		}
 		return s.total(&r.tally, q), r.tally.n, true
@@ -190,11 +215,17 @@ func (r *running) readChoice(st *State, e *entity, s *slot, lo, hi risk.Time, q 
 	})
 	for i := r.first; i < len(r.queue); i++ {
 		if p := &r.queue[i]; p.at > lo {
-			if !(best.set && s.agg.beats(s.column, best.value, p.value)) {
-				best = *p
-			}
+			best = s.best(best, *p)
 			break
 		}
+	}
+	if e.past != nil {
+		r.reach(e, s, lo, hi)
+		best = s.best(best, r.best)
+		r.rough = best.outside(lo, hi)
+	}
+	if f := e.foldOf(s); f != nil {
+		best = s.best(best, f.best)
 	}
 	v := s.pick(best, q) // before its text is overwritten
 	if waiting > queueWait {
@@ -223,6 +254,9 @@ func (r *running) readStreak(e *entity, s *slot, lo, hi risk.Time) float64 {
 			return 1
 		})
 		k.n += int64(len(live) - from)
+		if !r.broken {
+			_, r.rough = e.past.tileStreak(&k, e.tilesOf(s), e.past.stretch(s, lo, hi), lo, hi)
+		}
 	}
 	if waiting > queueWait {
 		r.enqueue(e, s, waiting-queueLag)
@@ -234,6 +268,10 @@ func (r *running) readStreak(e *entity, s *slot, lo, hi risk.Time) float64 {
 func (r *running) readOldest(st *State, e *entity, s *slot, lo, hi risk.Time, q *reading) float64 {
 	if f := e.foldOf(s); f != nil && f.best.set {
 		return s.pick(f.best, q)
+	}
+	if best, _ := s.tileChoice(e.tilesOf(s), e.past.stretch(s, lo, hi)); best.set {
+		r.rough = best.outside(lo, hi)
+		return s.pick(best, q)
 	}
 	switch {
 	case lo < r.lo && r.lo <= hi:
@@ -292,7 +330,7 @@ func (r *running) push(s *slot, p pick) {
 	if s.agg.streak {
 		switch {
 		case p.value == 0:
-			r.tally.n, r.queue, r.first = 0, r.queue[:0], 0
+			r.tally.n, r.queue, r.first, r.broken = 0, r.queue[:0], 0, true
 		case s.window == 0:
 			r.tally.n++
 		default:
@@ -349,6 +387,9 @@ func (e *entity) inserted(at risk.Time, mask, values []uint64, atEnd bool) {
 		}
 		if at > r.lo && at <= r.hi && counts {
 			switch {
+			case r.sketch != nil:
+				r.sketch.add(v)
+				r.tally.n++
 			case s.agg.tally != nil:
 				s.one(&r.tally, v, 1)
 			case s.agg.streak && !atEnd:

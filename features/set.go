@@ -41,7 +41,7 @@ func (s *Set) EventTypes() []diag.Text { return s.asked }
 
 // Limits are the settings of features.yaml that can change a result.
 type Limits struct {
-	ExactEvents     int           // checked, and without effect so far: every window is exact
+	ExactEvents     int           // of an entity, up to which windows are exact: see State.overflow
 	AllowedLateness time.Duration // behind the watermark, up to which an event is counted
 	LabelHorizon    time.Duration // for which the entities of an event are remembered
 	Dedup           time.Duration // for which an event id is remembered
@@ -199,4 +199,28 @@ func (s *Set) Derive(scope *expression.Scope) {
 		}
 		scope.Features[i] = v + 0 // -0 is 0
 	}
+}
+
+// Approximate names the features of v that may differ from their exact values
+// because they were read through tiles, and the formulas that read one.
+func (s *Set) Approximate(v *Vector) []string {
+	if len(v.rough) == 0 {
+		return nil
+	}
+	is := make([]bool, len(s.features))
+	for _, i := range v.rough {
+		is[i] = true
+	}
+	for _, i := range s.order {
+		for _, r := range s.features[i].reads {
+			is[i] = is[i] || is[r]
+		}
+	}
+	var names []string
+	for i, yes := range is {
+		if yes {
+			names = append(names, s.names[i])
+		}
+	}
+	return names
 }

@@ -31,15 +31,17 @@ type State struct {
 	dirtyBytes int
 	gone       map[string]uint64 // stored keys to delete, with their sums
 
-	busy    int // busyWindow; tests change it
-	scratch tally
-	last    recent
-	text    text
-	ask     reading
-	hits    []hit
-	masks   []uint64
-	values  []uint64
-	warm    uint64 // see find
+	busy     int // busyWindow; tests change it
+	scratch  tally
+	sketched *sketch
+	rough    bool // what was read last is approximate
+	last     recent
+	text     text
+	ask      reading
+	hits     []hit
+	masks    []uint64
+	values   []uint64
+	warm     uint64 // see find
 }
 
 // tenure says since when a slot is counted, and under which number. A feature
@@ -64,6 +66,8 @@ type Timing struct {
 type Vector struct {
 	Values  []float64      // in the order of Set.Names; NaN is missing
 	Partial []risk.Partial // shared: do not change; nil when all are complete
+
+	rough []int // the features that are approximate, see Set.Approximate
 }
 
 // Ahead is how far an event's time may lie after its arrival.
@@ -114,10 +118,11 @@ func (st *State) Observe(p *Prepared, at, arrival risk.Time, v *Vector) Timing {
 	for i := range v.Values {
 		v.Values[i] = missing
 	}
+	v.rough = v.rough[:0]
 	for k := range set.keys {
 		if i := p.hit[k]; i >= 0 {
 			for _, f := range set.keys[k].before {
-				v.Values[f] = st.value(p, f, st.hits[i].entity, now)
+				st.readInto(v, p, f, st.hits[i].entity, now)
 			}
 		}
 	}
@@ -127,7 +132,7 @@ func (st *State) Observe(p *Prepared, at, arrival risk.Time, v *Vector) Timing {
 	for k := range set.keys {
 		if i := p.hit[k]; i >= 0 {
 			for _, f := range set.keys[k].after {
-				v.Values[f] = st.value(p, f, st.hits[i].entity, now)
+				st.readInto(v, p, f, st.hits[i].entity, now)
 			}
 		}
 	}
@@ -138,6 +143,14 @@ func (st *State) Observe(p *Prepared, at, arrival risk.Time, v *Vector) Timing {
 	st.sweep()
 	p.Forget()
 	return t
+}
+
+// readInto gives v feature f of an entity for the event p.
+func (st *State) readInto(v *Vector, p *Prepared, f int, e *entity, now risk.Time) {
+	st.rough = false
+	if v.Values[f] = st.value(p, f, e, now); st.rough {
+		v.rough = append(v.rough, f)
+	}
 }
 
 // value gives feature f of an entity for the event p.
@@ -158,7 +171,9 @@ func (st *State) value(p *Prepared, f int, e *entity, now risk.Time) float64 {
 	v, n := st.read(e, s, r)
 	if x.least > 0 {
 		if x.guard >= 0 {
+			rough := st.rough
 			_, n = st.read(e, &st.set.slots[x.guard], r)
+			st.rough = st.rough || rough
 		}
 		if n < x.least {
 			return missing
@@ -271,10 +286,15 @@ func (st *State) count(p *Prepared, at risk.Time) {
 			h.entity = st.add(&entity{id: h.id, layout: st.layouts.now[h.def]})
 		}
 		e := h.entity
+		if e.past != nil && at <= e.past.until {
+			st.late(e, at, h.mask, st.values)
+			continue
+		}
 		atEnd := e.insert(at, h.mask, st.values, st)
 		if e.run != nil {
 			e.inserted(at, h.mask, st.values, atEnd)
 		}
+		st.overflow(e)
 	}
 }
 
@@ -318,13 +338,14 @@ func (st *State) expired(e *entity) {
 	}
 	e.run = nil
 	st.expire(e)
+	st.expireTiles(e)
 	if e.empty() {
 		st.remove(e)
 	}
 }
 
 // empty tells whether an entity says the same as one that never was.
-func (e *entity) empty() bool { return len(e.chunks) == 0 && e.folds == nil }
+func (e *entity) empty() bool { return len(e.chunks) == 0 && e.folds == nil && e.past == nil }
 
 // newest is the time of the last entry, 0 without any.
 func (e *entity) newest() risk.Time {
@@ -340,7 +361,7 @@ func (e *entity) newest() risk.Time {
 // before it leaves memory.
 func (st *State) remove(e *entity) {
 	st.forgetAll(e)
-	e.chunks, e.folds, e.run, e.oldest, e.words = nil, nil, nil, 0, 0
+	e.chunks, e.folds, e.run, e.past, e.oldest, e.words, e.entries = nil, nil, nil, nil, 0, 0, 0
 	if st.view == nil || !e.kept {
 		st.drop(e)
 		return

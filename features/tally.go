@@ -57,7 +57,9 @@ func (a *tally) start(s *slot, f *fold, indexed bool) {
 	if a.order.blocks != nil {
 		a.order.reset()
 	}
-	a.most.n = 0
+	if a.most.n = 0; indexed {
+		a.most.reset()
+	}
 	if f == nil || f.keys == nil {
 		return
 	}
@@ -207,7 +209,7 @@ func tallyOrdered(a *tally, s *slot, masks, values []uint64, sign int64) {
 		}
 		v := values[i]
 		if a.coarse {
-			v = s.agg.coarse(s, v)
+			v = s.coarse(v)
 		}
 		a.n += sign
 		switch key := s.column.rank(v); {
@@ -239,7 +241,7 @@ func tallyCommonest(a *tally, s *slot, masks, values []uint64, sign int64) {
 		}
 		v := values[i]
 		if a.coarse {
-			v = s.agg.coarse(s, v)
+			v = s.coarse(v)
 		}
 		a.n += sign
 		switch {
@@ -271,7 +273,7 @@ func tallyMatches(a *tally, s *slot, masks, values []uint64, sign int64) {
 		}
 		v := values[i]
 		if a.coarse {
-			v = s.agg.coarse(s, v)
+			v = s.coarse(v)
 		}
 		a.n += sign
 		switch {
@@ -299,8 +301,12 @@ func (a *tally) matches(s *slot, v uint64) bool {
 	return a.from <= k && k <= a.to && (s.column.kind != placeColumn || s.nearby(v, a.own[0]))
 }
 
-func totalSeen(a *tally, _ *slot, r *reading) float64 {
-	if a.hits > 0 || a.folded.has(r.own[0]) || a.indexed && a.keys.of(r.own[0]) > 0 {
+func totalSeen(a *tally, s *slot, r *reading) float64 {
+	own := r.own[0]
+	if a.coarse {
+		own = s.coarse(own)
+	}
+	if a.hits > 0 || a.folded.has(own) || a.indexed && a.keys.of(own) > 0 {
 		return 1
 	}
 	return 0

@@ -1,0 +1,259 @@
+package features
+
+import (
+	"slices"
+
+	"github.com/sluice-risk/sluice/risk"
+)
+
+// Tests make these smaller.
+var (
+	leastExact  = 256 // bound of exact_events
+	latestExact = 16  // times exact_events: what the log holds for late events at most
+)
+
+// overflow folds the oldest entries of a log into tiles when there are too many. It
+// is called when an event was put into the log, and nowhere else.
+//
+// With N = exact_events, the log keeps the newest N entries, and beyond them those
+// that are newer than the floor, among which late events may still fall, up to 16 N
+// in all. Entries that no window reaches any more do not count, whether or not
+// they are still there. So that the work comes in portions, nothing happens until
+// N/16 entries are too many. Entries of the same instant go together.
+//
+// All of that follows from the entity's events, the floor and the limit: not from
+// chunks, sweeps, checkpoints or what is in memory.
+func (st *State) overflow(e *entity) {
+	exact := st.set.limits.ExactEvents
+	portion := max(exact/16, 1)
+	if e.entries < exact+portion {
+		return
+	}
+	gone := e.chunks[0].after(st.floor - e.layout.reach) // chunks of nothing else were dropped
+	n := e.entries - gone
+	if n < exact+portion || n < latestExact*exact+portion && e.timeOf(gone+portion-1) > st.floor {
+		return
+	}
+	p, old := e.after(st.floor), -gone
+	for i := range p.chunk {
+		old += e.chunks[i].n
+	}
+	surplus := max(min(n-exact, old+p.entry), n-latestExact*exact)
+	if surplus >= portion {
+		st.foldUntil(e, e.timeOf(gone+surplus-1))
+	}
+}
+
+// timeOf gives the time of the i-th entry of the log.
+func (e *entity) timeOf(i int) risk.Time {
+	k := 0
+	for i >= e.chunks[k].n {
+		i -= e.chunks[k].n
+		k++
+	}
+	return risk.Time(e.chunks[k].data[i])
+}
+
+// foldUntil moves the entries up to an instant out of the log.
+func (st *State) foldUntil(e *entity, until risk.Time) {
+	if st.expireTiles(e); e.past == nil {
+		e.past = &past{until: beforeAll, slots: make([]*tiles, len(e.layout.slots))}
+	}
+	e.past.until, e.past.dirty = until, true
+	st.list(e)
+	for bit, r := range e.run { // their windows may begin or end among the tiles now
+		s := &e.layout.def.slots[bit]
+		switch {
+		case r == nil || s.last > 0:
+		case s.agg.streak, s.agg.tally != nil && r.sketch == nil && !r.slideTiles(e, s, r.lo, r.hi):
+			e.run[bit] = nil
+		}
+	}
+	k := 0
+	for ; k < len(e.chunks) && e.chunks[k].last() <= until; k++ {
+		c := &e.chunks[k]
+		st.tile(e, c, c.n)
+		st.forget(e, c)
+		e.words -= len(c.data)
+		e.entries -= c.n
+	}
+	e.chunks = slices.Delete(e.chunks, 0, k)
+	if len(e.chunks) > 0 {
+		if n := e.chunks[0].after(until); n > 0 {
+			st.tile(e, &e.chunks[0], n)
+			e.chunks[0].cut(e.layout.stride(), n)
+			e.entries -= n
+			st.touch(e, 0, 0)
+		}
+	}
+	e.oldest = 0
+	for _, r := range e.run {
+		if r != nil {
+			r.head, r.tail, r.leaves = e.after(r.lo), e.after(r.hi), beforeAll
+			for r.first < len(r.queue) && r.queue[r.first].at <= until {
+				r.first++
+			}
+		}
+	}
+	e.past.weigh()
+}
+
+// tile folds the first n entries of c.
+func (st *State) tile(e *entity, c *chunk, n int) {
+	def := e.layout.def
+	for bit := range def.slots {
+		s := &def.slots[bit]
+		masks, values := s.parts(c, e.layout)
+		for i := range n {
+			if !s.in(masks[i]) {
+				continue
+			}
+			p := pick{at: risk.Time(c.data[i]), value: values[i], set: true}
+			if s.column != nil && s.column.kind == textColumn {
+				s.text(c, e.layout, i, &st.text)
+				p.text = &st.text
+			}
+			st.take(e, s, p, true)
+		}
+	}
+}
+
+// late counts an event that belongs among the tiles.
+func (st *State) late(e *entity, at risk.Time, mask, values []uint64) {
+	st.expireTiles(e)
+	for bit := range e.layout.def.slots {
+		s := &e.layout.def.slots[bit]
+		if !s.in(mask[bit>>6]) {
+			continue
+		}
+		p := pick{at: at, set: true}
+		if s.col >= 0 {
+			p.value = values[s.col]
+		}
+		if s.column != nil && s.column.kind == textColumn {
+			p.text = (*text)(values[s.col:])
+		}
+		st.take(e, s, p, false)
+	}
+}
+
+// take gives an event to the tile of slot s in which it falls. What no instant
+// that is still to be read can lie before is folded for good when the slot has no
+// window, and passed over when it has one. That goes by whole blocks, so that a
+// fold gets its events in their order.
+func (st *State) take(e *entity, s *slot, p pick, logged bool) {
+	r := e.running(s)
+	if s.last > 0 && !logged && r != nil {
+		r.insertLast(s, p.at, p.value)
+	}
+	width, bound := s.tile(), st.floor-s.delay-s.window
+	index := floorDiv(int64(p.at)-1, int64(width))
+	ends := (risk.Time(floorDiv(index, blockTiles)) + 1) * blockTiles * width
+	switch {
+	case s.life >= 0 && (ends <= bound || e.past.until <= bound):
+		st.foldInto(e, s).take(s, p)
+		if r != nil && s.last == 0 && (!logged || r.hi < p.at) {
+			e.run[s.bit] = nil
+		}
+		return
+	case s.life < 0 && risk.Time(index+1)*width <= bound:
+		if r != nil && p.at > r.lo {
+			e.run[s.bit] = nil // it was last read long ago
+		}
+		return
+	}
+	ts := e.past.slots[s.bit]
+	if ts == nil {
+		ts = &tiles{width: width}
+		e.past.slots[s.bit] = ts
+	}
+	b := ts.block(index)
+	st.touchBlock(e, b)
+	was := b.coarse()
+	fresh := b.take(s, index, p)
+	if b.coarse() && !was {
+		ts.coarse++
+	}
+	if r != nil && !r.took(s, b, index, p, logged, fresh) {
+		e.run[s.bit] = nil
+	}
+}
+
+// foldInto gives what slot s, which has no window of time, makes of the oldest
+// events.
+func (st *State) foldInto(e *entity, s *slot) *fold {
+	if e.folds == nil {
+		e.folds = make([]*fold, len(e.layout.def.life))
+	}
+	if e.folds[s.life] == nil {
+		e.folds[s.life] = &fold{slot: e.layout.slots[s.bit]}
+	}
+	st.list(e)
+	return e.folds[s.life]
+}
+
+// expireTiles drops the blocks that no window can reach any more. Those of a slot
+// without a window move to its fold: every window holds all of them.
+func (st *State) expireTiles(e *entity) {
+	if e.past == nil {
+		return
+	}
+	left := false
+	for bit, ts := range e.past.slots {
+		if ts == nil {
+			continue
+		}
+		s := &e.layout.def.slots[bit]
+		bound, k := st.floor-s.delay-s.window, 0
+		for k < len(ts.blocks) && ts.ends(ts.blocks[k]) <= bound {
+			k++
+		}
+		if s.life >= 0 && e.past.until <= bound {
+			k = len(ts.blocks)
+		}
+		if k > 0 && s.life >= 0 {
+			f := st.foldInto(e, s)
+			for _, b := range ts.blocks[:k] {
+				f.absorb(s, b)
+			}
+		}
+		if r := e.running(s); k > 0 && r != nil && s.last == 0 && (s.life >= 0 || r.over.from <= ts.blocks[k-1].last()) {
+			e.run[bit] = nil // it still holds some of them
+		}
+		if k > 0 {
+			st.list(e)
+		}
+		for _, b := range ts.blocks[:k] {
+			st.forgetBlock(e, e.layout.slots[bit], b, 0)
+			if b.coarse() {
+				ts.coarse--
+			}
+		}
+		if ts.blocks = slices.Delete(ts.blocks, 0, k); len(ts.blocks) == 0 {
+			e.past.slots[bit] = nil
+		} else {
+			left = true
+		}
+	}
+	if !left && e.past.until <= st.floor-e.layout.reach {
+		st.forgetPast(e)
+		st.list(e)
+		e.past = nil
+	}
+}
+
+// absorb adds the events of a block, which are newer than all in f.
+func (f *fold) absorb(s *slot, b *block) {
+	for i := range b.tiles {
+		f.merge(s, &b.tiles[i].fold)
+	}
+	for _, n := range b.n {
+		f.n += int64(n)
+	}
+	for i := range b.values {
+		f.add(s, b.values[i].key, b.values[i].times(^uint16(0)))
+	}
+	for i, at := range b.events.times {
+		f.take(s, pick{at: risk.Time(at), value: b.events.values[i], set: true})
+	}
+}
