@@ -251,7 +251,7 @@ func (f *fold) absorb(s *slot, b *block) {
 		f.n += int64(n)
 	}
 	for i := range b.values {
-		f.add(s, b.values[i].key, b.values[i].times(^uint16(0)))
+		f.add(s, b.values[i].key, b.values[i].times(^uint16(0)), false)
 	}
 	for i, at := range b.events.times {
 		f.take(s, pick{at: risk.Time(at), value: b.events.values[i], set: true})
