@@ -135,6 +135,15 @@ func (f *featureSpec) DecodeNode(d *diag.Decoder, n *yaml.Node) {
 	}
 	var m diag.Map[node]
 	d.Decode(n, &m)
+	for i, e := range m {
+		if i > 0 && diag.Cut(e.Key.Value) {
+			d.Add(diag.Diagnostic{
+				Code: codeAggregate, Message: "a comma has ended the value before", Help: "put the whole value in quotes",
+				Span: e.Key.Span,
+			})
+			return
+		}
+	}
 	if len(m) != 1 {
 		d.Add(diag.Diagnostic{
 			Code: codeAggregate, Message: fmt.Sprintf("a feature has one aggregate or expr, this has %d keys", len(m)),

@@ -137,6 +137,10 @@ func find(members []member, name string) *member {
 	return nil
 }
 
+// Cut tells whether a key looks like the rest of an expression that YAML cut at a
+// comma.
+func Cut(key string) bool { return strings.ContainsAny(key, "()<>=\"'") }
+
 func (d *Decoder) unknown(key *yaml.Node, members []member) {
 	names := make([]string, len(members))
 	for i, m := range members {
@@ -145,6 +149,9 @@ func (d *Decoder) unknown(key *yaml.Node, members []member) {
 	help := "known here: " + strings.Join(names, ", ")
 	if near, ok := Nearest(key.Value, names); ok {
 		help = fmt.Sprintf("did you mean `%s`?", near)
+	}
+	if Cut(key.Value) {
+		help = "the comma before it ended a value: put that value in quotes"
 	}
 	d.Add(Diagnostic{Code: unknownKey, Message: fmt.Sprintf("unknown key `%s`", key.Value), Help: help, Span: d.Span(key)})
 }

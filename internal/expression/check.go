@@ -153,7 +153,7 @@ func (c *checker) syntax(err error) {
 		c.report(codeBounds, fault.From, 1, fmt.Sprintf("expression has more than %d parts", maxNodes), "", "")
 		return
 	}
-	message, width := fault.Message, fault.To-fault.From
+	message, width, help := fault.Message, fault.To-fault.From, ""
 	if strings.HasPrefix(message, "unexpected token") {
 		if t := c.tokens[c.tokenAt(fault.From)]; t.From <= fault.From && fault.From < t.To && !strings.Contains(message, "EOF") {
 			message = fmt.Sprintf("unexpected `%s`", string(c.runes[t.From:t.To]))
@@ -165,9 +165,12 @@ func (c *checker) syntax(err error) {
 					break
 				}
 			}
+			if last := c.tokens[len(c.tokens)-1]; last.Kind == lexer.Operator && last.Value == "%" {
+				message, fault.From, help = "`%` needs a number behind it", last.From, "it gives what a division leaves; two per cent are 0.02"
+			}
 		}
 	}
-	c.report(codeSyntax, fault.From, width, message, "", "")
+	c.report(codeSyntax, fault.From, width, message, "", help)
 	c.looseNames()
 }
 

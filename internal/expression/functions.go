@@ -66,7 +66,10 @@ func (c *checker) call(called string, args []ast.Node, at int) *node {
 			help = fmt.Sprintf("did you mean %s?", functions[near].usage)
 		}
 		c.span(codeFunction, at, at, fmt.Sprintf("unknown function `%s`", called), "not a function of expressions", help)
+		known := len(c.list)
 		c.all(args)
+		// A normal form may be meant, which may read what an unknown function may not.
+		c.list = append(c.list[:known], slices.DeleteFunc(slices.Clone(c.list[known:]), func(d diag.Diagnostic) bool { return d.Code == codePersonal })...)
 		return nil
 	}
 	if called == "has" || called == "len" {
