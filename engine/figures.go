@@ -30,37 +30,62 @@ func (c *Cell) Memory() Memory {
 	return m
 }
 
-func (c *Cell) registerMemory(r prometheus.Registerer) {
-	figure := func(kind prometheus.ValueType, name, help, label, value string, of func(*features.Figures) int64) prometheus.Collector {
-		o := prometheus.Opts{Name: name, Help: help}
-		if label != "" {
-			o.ConstLabels = prometheus.Labels{label: value}
-		}
-		read := func() float64 {
-			m := c.Memory()
-			return float64(of(&m.Figures))
-		}
-		if kind == prometheus.CounterValue {
-			return prometheus.NewCounterFunc(prometheus.CounterOpts(o), read)
-		}
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts(o), read)
+// memoryMetric is one metric of the entities, with its values by label.
+type memoryMetric struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	of   func(m *Memory, emit func(value int64, label ...string))
+}
+
+// memoryMetrics are all of them, read together so that they fit each other.
+type memoryMetrics struct {
+	cell *Cell
+	all  []memoryMetric
+}
+
+func newMemoryMetrics(c *Cell) *memoryMetrics {
+	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
+	one := func(of func(*Memory) int64) func(*Memory, func(int64, ...string)) {
+		return func(m *Memory, emit func(int64, ...string)) { emit(of(m)) }
 	}
-	const (
-		entities, entitiesHelp = "sluice_state_entities", "Entities by where they are: hot in memory, and stored (hot ones too)."
-		lookups, lookupsHelp   = "sluice_state_lookups_total", "Entities that events touched, by where they were: hot, prefetched (read early), read (while everything waited), new."
-		gauge, counter         = prometheus.GaugeValue, prometheus.CounterValue
-	)
-	r.MustRegister(
-		figure(gauge, entities, entitiesHelp, "state", "hot", func(f *features.Figures) int64 { return f.Hot }),
-		figure(gauge, entities, entitiesHelp, "state", "stored", func(f *features.Figures) int64 { return f.Stored }),
-		figure(gauge, "sluice_state_bytes", "Bytes of the entities in memory.", "", "", func(f *features.Figures) int64 { return f.Bytes }),
-		figure(gauge, "sluice_state_limit_bytes", "What they may take, about (state.memory).", "", "", func(f *features.Figures) int64 { return f.Budget }),
-		figure(gauge, "sluice_state_filter_bytes", "Bytes of the filter over stored ids, on top of them.", "", "", func(f *features.Figures) int64 { return f.Filter }),
-		figure(counter, lookups, lookupsHelp, "result", "hot", func(f *features.Figures) int64 { return f.Hits }),
-		figure(counter, lookups, lookupsHelp, "result", "prefetched", func(f *features.Figures) int64 { return f.Prefetched }),
-		figure(counter, lookups, lookupsHelp, "result", "read", func(f *features.Figures) int64 { return f.Read }),
-		figure(counter, lookups, lookupsHelp, "result", "new", func(f *features.Figures) int64 { return f.New }),
-		figure(counter, "sluice_state_prefetches_total", "Entities read early from the store, used or not.", "", "", func(f *features.Figures) int64 { return f.Prefetches }),
-		figure(counter, "sluice_state_evictions_total", "Entities that left memory for the limit.", "", "", func(f *features.Figures) int64 { return f.Evictions }),
-	)
+	out := &memoryMetrics{cell: c}
+	add := func(kind prometheus.ValueType, name, help string, of func(*Memory, func(int64, ...string)), labels ...string) {
+		out.all = append(out.all, memoryMetric{prometheus.NewDesc(name, help, labels, nil), kind, of})
+	}
+	add(gauge, "sluice_state_entities", "Entities by where they are: hot in memory, and stored (hot ones too).",
+		func(m *Memory, emit func(int64, ...string)) {
+			emit(m.Hot, "hot")
+			emit(m.Stored, "stored")
+		}, "state")
+	add(gauge, "sluice_state_bytes", "Bytes of the entities in memory.", one(func(m *Memory) int64 { return m.Bytes }))
+	add(gauge, "sluice_state_limit_bytes", "What they may take, about: state.memory.", one(func(m *Memory) int64 { return m.Budget }))
+	add(gauge, "sluice_state_filter_bytes", "Bytes of the filter over stored ids, on top of them.", one(func(m *Memory) int64 { return m.Filter }))
+	add(counter, "sluice_state_lookups_total", "Entities that events touched, by where they were: hot, prefetched (read early), read (while everything waited), new.",
+		func(m *Memory, emit func(int64, ...string)) {
+			emit(m.Hits, "hot")
+			emit(m.Prefetched, "prefetched")
+			emit(m.Read, "read")
+			emit(m.New, "new")
+		}, "result")
+	add(counter, "sluice_state_prefetches_total", "Entities read early from the store, used or not.", one(func(m *Memory) int64 { return m.Prefetches }))
+	add(counter, "sluice_state_evictions_total", "Entities that left memory for the limit.", one(func(m *Memory) int64 { return m.Evictions }))
+	return out
+}
+
+// Describe implements prometheus.Collector.
+func (m *memoryMetrics) Describe(to chan<- *prometheus.Desc) {
+	for i := range m.all {
+		to <- m.all[i].desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m *memoryMetrics) Collect(to chan<- prometheus.Metric) {
+	now := m.cell.Memory()
+	for i := range m.all {
+		one := &m.all[i]
+		one.of(&now, func(value int64, labels ...string) {
+			to <- prometheus.MustNewConstMetric(one.desc, one.kind, float64(value), labels...)
+		})
+	}
 }

@@ -134,8 +134,7 @@ func (c *Cell) register(r prometheus.Registerer) {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
-	c.registerMemory(r)
-	r.MustRegister(
+	r.MustRegister(newMemoryMetrics(c),
 		gauge("sluice_journal_durable_position", "Position up to which the journal is durable.", func() float64 { return float64(c.journal.Durable()) }),
 		gauge("sluice_waiting_entries", "Entries handed in that no batch has taken yet.", func() float64 { return float64(len(c.waiting)) }),
 		gauge("sluice_waiting_entries_limit", "Entries that may wait; beyond, callers are told to come back.", func() float64 { return float64(cap(c.waiting)) }))
