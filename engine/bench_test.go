@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/sluice-risk/sluice/engine"
 	"github.com/sluice-risk/sluice/internal/simulate"
 	"github.com/sluice-risk/sluice/replay"
@@ -77,6 +79,8 @@ func BenchmarkDurable(b *testing.B) {
 	o := options()
 	o.CheckpointEvents, o.CheckpointEvery = 10_000, time.Second
 	o.Journal.SegmentBytes, o.Store.MemTable = 0, 0
+	registry := prometheus.NewRegistry()
+	o.Register = registry
 	c := start(b, b.TempDir(), o)
 	b.ResetTimer()
 	perEvent(b, len(events), func() {
@@ -93,4 +97,21 @@ func BenchmarkDurable(b *testing.B) {
 		<-done
 		c.close()
 	})
+	b.ReportMetric(counted(b, registry, "sluice_store_puts_total")/benchEvents, "puts/event")
+	b.ReportMetric(counted(b, registry, "sluice_store_checkpoint_bytes_total")/benchEvents, "stored-B/event")
+}
+
+// counted reads a counter without labels.
+func counted(b *testing.B, g prometheus.Gatherer, name string) float64 {
+	families, err := g.Gather()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	b.Fatalf("no metric %s", name)
+	return 0
 }
