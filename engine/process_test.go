@@ -86,6 +86,7 @@ const behind = 48
 func smallOptions() engine.Options {
 	o := options()
 	o.BatchEvents, o.CheckpointEvents, o.CheckpointEvery = 24, 200, time.Hour
+	o.StateMemory = 64 << 10
 	o.Journal = journal.Options{SegmentBytes: 128 << 10, Logger: o.Log}
 	o.Store = store.Options{MemTable: 1 << 20, Logger: o.Log}
 	return o

@@ -172,11 +172,20 @@ func (c *Cell) passes(failed, closing context.Context) error {
 // pass goes over the stored entities once, a small part at a time, and rests
 // between parts: it takes at most a hundredth of a core, and SweepEvery at least.
 func (c *Cell) pass(ctx context.Context, state *resident) (done bool, err error) {
-	for part := range 256 {
+	const small = 20_000 // entities that are gone over at once
+	parts := 256
+	if state.Figures().Stored < small {
+		parts = 1
+	}
+	for part := range parts {
 		began := time.Now()
 		var all []stale
+		var prefix []byte
+		if parts > 1 {
+			prefix = []byte{byte(part)}
+		}
 		err := c.view(state.space, func(r features.Reader) error {
-			return r.Scan([]byte{byte(part)}, func(key, value []byte, _ uint64) error {
+			return r.Scan(prefix, func(key, value []byte, _ uint64) error {
 				if id, is := state.Passed(key, value); is {
 					all = append(all, stale{id: id})
 				}
@@ -191,7 +200,7 @@ func (c *Cell) pass(ctx context.Context, state *resident) (done bool, err error)
 				return false, nil
 			}
 		}
-		if sleep(ctx, max(c.opts.SweepEvery/256, 100*time.Since(began))) != nil {
+		if sleep(ctx, max(c.opts.SweepEvery/time.Duration(parts), 100*time.Since(began))) != nil {
 			return false, nil
 		}
 	}
