@@ -95,7 +95,7 @@ test-kafka: $(KAFKA)/fetched $(PYTHON)/fetched ## tests against a real Apache Ka
 
 .PHONY: test-oracle
 test-oracle: $(PYTHON)/fetched ## every feature of 500,000 events against DuckDB, in order and late: needs Python, about 2 minutes
-	SLUICE_TEST_PYTHON='$(PYTHON)/bin/python' nice go test -count 1 -timeout 10m -run '^TestOracle' $(or $(TESTFLAGS),-v) ./cmd/sluice
+	SLUICE_TEST_PYTHON='$(PYTHON)/bin/python' nice go test -count 1 -timeout 20m -run '^TestOracle' $(or $(TESTFLAGS),-v) ./cmd/sluice
 
 .PHONY: bench-kafka
 bench-kafka: $(KAFKA)/fetched ## payments a second from topic to topic, against a loop that only copies them

@@ -1,0 +1,201 @@
+package engine_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/sluice-risk/sluice/engine"
+	"github.com/sluice-risk/sluice/features"
+	"github.com/sluice-risk/sluice/internal/diag"
+	"github.com/sluice-risk/sluice/internal/expression"
+	"github.com/sluice-risk/sluice/risk"
+)
+
+// forty is a release with 40 features over 6 entities and 100 rules about them.
+func forty(t testing.TB) *engine.Bundle {
+	t.Helper()
+	text, err := os.ReadFile("testdata/forty/features.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rules strings.Builder
+	rules.WriteString("apiVersion: rules/v1\nscenario: pay\nrules:\n")
+	counts := []string{"card_attempts_10m", "card_attempts_24h", "device_cards_7d", "net_attempts_10m", "merchant_cards_1h", "card_amounts_1h", "device_attempts_1h", "net_cards_1h"}
+	for i := range 100 {
+		fmt.Fprintf(&rules, "  - {id: r%d, stage: review, when: '%s >= %d and amount.base > %d and card.country != merchant.country', reason: R1}\n",
+			i, counts[i%len(counts)], 20+i, 100+i)
+	}
+	b, err := engine.Build(diag.Files{
+		"ruleset.yaml": []byte("apiVersion: ruleset/v1\nruleset: forty\nbase_currency: USD\nscenarios:\n  pay:\n    events: [payment.authorization]\n" +
+			"    subject: customer.id\n    timeout: {then: review}\n    missing_feature: ignore\n"),
+		"reasons.yaml":  []byte("apiVersion: reasons/v1\nreasons:\n  R1: {public: {en: one}}\n"),
+		"rules/r.yaml":  []byte(rules.String()),
+		"features.yaml": text,
+	}, tables())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(b.Rules.Features.Names()); n != 40 {
+		t.Fatalf("%d features, want 40", n)
+	}
+	return b
+}
+
+// crowd is who takes part: about a million entities, of which some are met much
+// more often than others.
+type crowd struct {
+	r                                 *rand.Rand
+	cards, devices, networks, sellers *rand.Zipf
+	n                                 int
+	at                                risk.Time
+}
+
+const (
+	crowdCards, crowdDevices, crowdNetworks, crowdSellers = 280_000, 240_000, 60_000, 10_000
+	crowdStep                                             = 50 // milliseconds from one event to the next
+)
+
+func newCrowd() *crowd {
+	r := rand.New(rand.NewPCG(40, 6))
+	zipf := func(s float64, n uint64) *rand.Zipf { return rand.NewZipf(r, s, 20, n-1) }
+	return &crowd{r: r, cards: zipf(1.1, crowdCards), devices: zipf(1.1, crowdDevices), networks: zipf(1.1, crowdNetworks), sellers: zipf(1.2, crowdSellers),
+		at: risk.At(clock())}
+}
+
+// next makes an event: of everybody in turn, or of whom Zipf draws.
+func (c *crowd) next(everybody bool) []byte {
+	card, device, network, seller := uint64(c.n), uint64(c.n), uint64(c.n), uint64(c.n)
+	if !everybody {
+		card, device, network, seller = c.cards.Uint64(), c.devices.Uint64(), c.networks.Uint64(), c.sellers.Uint64()
+	}
+	card, device, network, seller = card%crowdCards, device%crowdDevices, network%crowdNetworks, seller%crowdSellers
+	customer := card * 2 / 3 // some have two cards
+	c.n++
+	c.at += crowdStep
+	avs := [...]string{"Y", "Y", "Y", "U", "N"}[c.r.IntN(5)]
+	countries := [...]string{"US", "DE", "CN", "BR", "IN"}
+	return fmt.Appendf(nil, `{"event":{"id":"pay-%09d","type":"payment.authorization","time":%q},"amount":{"value":"%d.%02d","currency":"USD"},`+
+		`"payment":{"id":"p-%09d","method":"card","rail":"ecommerce","attempt":1,"avs_result":%q,"cvc_result":"M","three_ds":"authenticated"},`+
+		`"customer":{"id":"u_%d","type":"individual","name":"Anna Bennett","country":%q,"email":"anna.bennett.%d@example.com","phone":"+15555%06d","created":"2021-05-29T08:00:00Z","kyc_level":"basic"},`+
+		`"card":{"token":"tok_%012d","bin":"524133","last4":"%04d","brand":"mastercard","funding":"debit","country":%q,"expiry":"2030-01"},`+
+		`"device":{"id":"d_ios_%012d","ip":"%d.%d.%d.7","user_agent":"Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.1 Mobile Safari/604.1","language":"en-US","timezone":"America/New_York","session_id":"s_%d"},`+
+		`"billing":{"line1":"122 Bridge Street","city":"Springfield","postal_code":"62701","country":%q},`+
+		`"merchant":{"id":"m_%d","name":"Amber Works","mcc":"5732","country":%q,"created":"2023-08-17T08:00:00Z"},"order":{"id":"o-%09d"}}`,
+		c.n, c.at.String(), c.r.IntN(1500), c.r.IntN(100), c.n, avs, customer, countries[customer%5], customer, customer%1_000_000, card, card%10_000, countries[card%5],
+		device, 16+network>>16, network>>8&255, network&255, c.n/7, countries[customer%5], seller, countries[seller%5], c.n)
+}
+
+const (
+	fortyCrowd  = crowdCards // events until everybody has been met
+	fortyEvents = 200_000    // that are measured
+)
+
+// BenchmarkFortyDecode is the yardstick of the two below: encoding/json into a struct
+// of the same events.
+func BenchmarkFortyDecode(b *testing.B) {
+	c := newCrowd()
+	var events [][]byte
+	for range fortyEvents / 4 {
+		events = append(events, c.next(false))
+	}
+	b.ResetTimer()
+	perEvent(b, len(events), func() {
+		for _, raw := range events {
+			var e yardstick
+			if err := json.Unmarshal(raw, &e); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkFortyFeatures computes 40 features of each event over a million entities
+// that are all in memory: what an event means to them, counting it, reading every
+// value, the formulas.
+func BenchmarkFortyFeatures(b *testing.B) {
+	set, decode, look := forty(b).Rules.Features, decoder(), tables()
+	st, c := features.NewState(set), newCrowd()
+	var scope expression.Scope
+	var p features.Prepared
+	var v features.Vector
+	record := func(raw []byte, rec *risk.Record) {
+		if err := decode.Decode(raw, rec); err != nil {
+			b.Fatal(err)
+		}
+		rec.Tenant, rec.Arrival = "default", rec.Event.Time
+		look.Fill(rec)
+	}
+	entities := map[features.Touch]bool{}
+	one := func(rec *risk.Record) {
+		set.Prepare(rec, &scope, &p)
+		t := st.Observe(&p, rec.Event.Time, rec.Arrival, &v)
+		scope.Record, scope.At, scope.Features = rec, t.At, v.Values
+		set.Derive(&scope)
+	}
+	var rec risk.Record
+	meet := func(everybody bool) {
+		rec.Reset()
+		record(c.next(everybody), &rec)
+		one(&rec)
+		for _, t := range p.Touches() {
+			entities[t] = true
+		}
+	}
+	for range fortyCrowd {
+		meet(true)
+	}
+	for range fortyEvents { // and who is often met has a past
+		meet(false)
+	}
+	held := float64(len(entities))
+	entities = nil
+	recs := make([]risk.Record, 20_000) // decoded aside, a part at a time
+	b.ResetTimer()
+	spent := 0.0
+	for range fortyEvents / len(recs) {
+		for i := range recs {
+			recs[i].Reset()
+			record(c.next(false), &recs[i])
+		}
+		begin := cpu()
+		for i := range recs {
+			one(&recs[i])
+		}
+		spent += float64((cpu() - begin).Nanoseconds())
+	}
+	b.ReportMetric(spent/fortyEvents/1e3, "cpu-us/event")
+	b.ReportMetric(held, "entities")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkFortyDecision decides the same events in memory by 100 rules: JSON in,
+// body out.
+func BenchmarkFortyDecision(b *testing.B) {
+	walk, c := engine.NewOffline(decoder(), tables(), nil), newCrowd()
+	walk.Pin(forty(b))
+	pass := func(n int, everybody bool) (spent float64) {
+		for range n / 500 {
+			batch := &engine.Batch{}
+			for range 500 {
+				batch.Items = append(batch.Items, engine.NewItem(c.next(everybody), "default"))
+			}
+			begin := cpu()
+			walk.Decode(batch, func(_ *engine.Item, err error) { b.Fatal(err) })
+			if err := walk.Apply(batch); err != nil {
+				b.Fatal(err)
+			}
+			spent += float64((cpu() - begin).Nanoseconds())
+			batch.Release()
+		}
+		return spent
+	}
+	pass(fortyCrowd, true)
+	pass(fortyEvents, false)
+	b.ResetTimer()
+	b.ReportMetric(pass(fortyEvents, false)/fortyEvents/1e3, "cpu-us/event")
+	b.ReportMetric(0, "ns/op")
+}
