@@ -177,7 +177,11 @@ func (l *loader) entities(specs diag.Map[entitySpec]) {
 		single, several := []diag.Text(s.Value.Key), s.Value.Keys
 		switch {
 		case len(single) > 0 && len(several) > 0:
-			l.mistake(several[0], codeEntity, "`key` names an entity once in an event, `keys` as often as it has keys", "entity `%s` has both `key` and `keys`", name)
+			at := single[0]
+			if len(several[0]) > 0 {
+				at = several[0][0]
+			}
+			l.mistake(at, codeEntity, "`key` names an entity once in an event, `keys` as often as it has keys", "entity `%s` has both `key` and `keys`", name)
 		case s.Value.bad && len(single) == 0 && len(several) == 0: // reported
 		case len(single) == 0 && len(several) == 0:
 			l.mistake(s.Key, codeEntity, "for example {key: card.token}", "entity `%s` has no key", name)
@@ -186,16 +190,18 @@ func (l *loader) entities(specs diag.Map[entitySpec]) {
 		case len(single) > 0:
 			l.key(def, single)
 		default:
-			for i, k := range several {
-				if k.Value == "" {
-					l.key(def, several[i:i+1])
-					continue
+			for i, parts := range several {
+				same := func(other keySpec) bool { return keyForm(other) == keyForm(parts) }
+				switch {
+				case len(parts) == 0:
+					l.mistake(s.Key, codeEntity, "for example {keys: [sender.account, receiver.account]}", "entity `%s` has a key without parts", name)
+				case len(parts) > maxParts:
+					l.mistake(parts[maxParts], codeEntity, "", "a key of %d parts, at most %d are possible", len(parts), maxParts)
+				case parts[0].Value != "" && slices.ContainsFunc(several[:i], same):
+					l.mistake(parts[0], codeEntity, "", "key `%s` stands here twice", joined(parts))
+				default:
+					l.key(def, parts)
 				}
-				if slices.ContainsFunc(several[:i], func(other diag.Text) bool { return form(other) == form(k) }) {
-					l.mistake(k, codeEntity, "", "key `%s` stands here twice", k.Value)
-					continue
-				}
-				l.key(def, several[i:i+1])
 			}
 		}
 	}
@@ -208,6 +214,14 @@ const (
 
 // form is how a key is compared: without the spaces that may stand in a call.
 func form(t diag.Text) string { return strings.Join(strings.Fields(t.Value), "") }
+
+func keyForm(parts []diag.Text) string {
+	var forms []string
+	for _, t := range parts {
+		forms = append(forms, form(t))
+	}
+	return strings.Join(forms, ",")
+}
 
 func (l *loader) key(def *entityDef, parts []diag.Text) {
 	k := key{entity: l.entityAt[def.name]}

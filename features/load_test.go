@@ -247,7 +247,8 @@ func TestDocumentation(t *testing.T) {
 			mustLoad(t, "apiVersion: features/v1\nentities: {x: {"+written+"}}\n")
 			entities++
 		case strings.HasPrefix(cell, "`by:"):
-			mustLoad(t, modelHeader+"  n: {count: {"+written+"}}\n")
+			header := strings.Replace(modelHeader, "entities:\n", "entities:\n  on_device: {keys: [[device.id, customer.id], [device.id, escrow.seller]]}\n", 1)
+			mustLoad(t, header+"  n: {count: {"+written+"}}\n")
 			by++
 		}
 	}

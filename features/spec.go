@@ -33,8 +33,8 @@ type entitySpec struct {
 }
 
 type entityKeys struct {
-	Key  keySpec     `yaml:"key"`
-	Keys []diag.Text `yaml:"keys"`
+	Key  keySpec   `yaml:"key"`
+	Keys []keySpec `yaml:"keys"`
 }
 
 func (e *entitySpec) DecodeNode(d *diag.Decoder, n *yaml.Node) {
@@ -50,6 +50,27 @@ func (k *keySpec) DecodeNode(d *diag.Decoder, n *yaml.Node) {
 		return
 	}
 	*k = keySpec{d.Text(n)}
+}
+
+// keyName is a key as `by` names it: its one part, or its parts joined.
+type keyName diag.Text
+
+func (k *keyName) DecodeNode(d *diag.Decoder, n *yaml.Node) {
+	if n.Kind != yaml.SequenceNode {
+		*k = keyName(d.Text(n))
+		return
+	}
+	var parts []diag.Text
+	d.Decode(n, &parts)
+	*k = keyName{Value: joined(parts), Span: d.Span(n)}
+}
+
+func joined(parts []diag.Text) string {
+	var names []string
+	for _, t := range parts {
+		names = append(names, t.Value)
+	}
+	return strings.Join(names, ", ")
 }
 
 // featureSpec is a mapping with one key, an aggregate's name or expr.
@@ -97,11 +118,11 @@ func (b *bySpec) DecodeNode(d *diag.Decoder, n *yaml.Node) {
 	}
 	var m struct {
 		Entity  diag.Text `yaml:"entity"`
-		Observe diag.Text `yaml:"observe"`
-		Read    diag.Text `yaml:"read,required" help:"say whose value is read: {observe: receiver.account, read: sender.account}"`
+		Observe keyName   `yaml:"observe"`
+		Read    keyName   `yaml:"read,required" help:"say whose value is read: {observe: receiver.account, read: sender.account}"`
 	}
 	d.Decode(n, &m)
-	b.entity, b.observe, b.read = m.Entity, m.Observe, m.Read
+	b.entity, b.observe, b.read = m.Entity, diag.Text(m.Observe), diag.Text(m.Read)
 }
 
 // windowSpec is a duration or life, or {last: N}.
