@@ -184,8 +184,16 @@ func (t *text) characters() (b [textSize]byte, n int) {
 // textDistance is the number of characters to insert, remove or replace to get
 // from a to b.
 func textDistance(a, b *text) float64 {
-	left, n := a.characters()
-	right, m := b.characters()
+	one, n := a.characters()
+	other, m := b.characters()
+	left, right := one[:n], other[:m]
+	for len(left) > 0 && len(right) > 0 && left[0] == right[0] {
+		left, right = left[1:], right[1:]
+	}
+	for len(left) > 0 && len(right) > 0 && left[len(left)-1] == right[len(right)-1] {
+		left, right = left[:len(left)-1], right[:len(right)-1]
+	}
+	n, m = len(left), len(right)
 	var row [textSize + 1]uint8
 	for j := range m + 1 {
 		row[j] = uint8(j)

@@ -2,7 +2,9 @@ package features
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/sluice-risk/sluice/risk"
 )
@@ -110,6 +112,63 @@ func TestAggregatesByHand(t *testing.T) {
 			if math.Abs(got-c.want[i]) > 1e-6*math.Abs(c.want[i]) || math.IsNaN(got) != math.IsNaN(c.want[i]) {
 				t.Errorf("%s: %v after event %d, want %v", c.feature, got, i, c.want[i])
 			}
+		}
+	}
+}
+
+// An event that comes late can find few events in a window that holds many by
+// now: then its value is exact although the others' are not.
+func TestLateEventsFindExactValues(t *testing.T) {
+	defer func(n int64) { exactValues = n }(exactValues)
+	exactValues = 5
+	for _, busy := range []int{0, math.MaxInt} {
+		r := newRig(t, "  most: {quantile: {by: card, of: amount.base, q: 1, current: exclude}}\n")
+		r.st.busy = busy
+		pay := func(arrival, at float64, minor int64) {
+			r.event(arrival, func(e *risk.Event) {
+				onCard(e)
+				e.Time = start.Add(time.Duration(at * float64(time.Second)))
+				e.Amount = risk.Money{Minor: minor, Currency: "USD"}
+			})
+		}
+		for i := range 8 {
+			pay(float64(10*i), float64(10*i), 10_003+int64(i))
+		}
+		r.want("most", 100.16) // the nearest multiple of 32 cents to 100.09
+		pay(71, 25, 1)
+		r.want("most", 100.05)
+		pay(80, 80, 1)
+		r.want("most", 100.16)
+	}
+}
+
+func TestCoarseNumbers(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 9))
+	money, number := &slot{column: &column{kind: moneyColumn, scale: 100}}, &slot{column: &column{kind: numberColumn, scale: nano}}
+	for range 20_000 {
+		n := rng.Int64N(1<<uint(rng.IntN(59)+1)) * int64(1-2*rng.IntN(2))
+		v := int64(coarseNumber(money, uint64(n)))
+		if want := roughly(risk.Money{Minor: n, Currency: "USD"}).(risk.Money).Minor; v != want {
+			t.Fatalf("coarse money %d = %d, want %d", n, v, want)
+		}
+		x := float64(n) * math.Pow(10, float64(rng.IntN(30)-25))
+		y := math.Float64frombits(coarseNumber(number, math.Float64bits(x)))
+		if want := roughly(x); y != want {
+			t.Fatalf("coarse number %v = %v, want %v", x, y, want)
+		}
+		for _, c := range [][2]float64{{float64(n), float64(v)}, {x, y}} {
+			if off := math.Abs(c[1] - c[0]); off > math.Abs(c[0])/512 && off > 1e-9 {
+				t.Fatalf("coarse %v is %v, off by more than one part in 512", c[0], c[1])
+			}
+		}
+		if again := coarseNumber(number, math.Float64bits(y)); again != math.Float64bits(y) {
+			t.Fatalf("coarse %v is %v when made coarse again", y, math.Float64frombits(again))
+		}
+	}
+	for _, p := range [][2]float64{{-90, -180}, {90, 180}, {0.005, 0.004999}, {52.51631, 13.37777}} {
+		lat, lon := degreesOf(coarsePlace(nil, placeOf(p[0], p[1])))
+		if km := haversine(p, [2]float64{lat, lon}); km > 0.8 {
+			t.Errorf("coarse %v is %v %v, %.3f km off", p, lat, lon, km)
 		}
 	}
 }

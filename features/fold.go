@@ -45,8 +45,8 @@ type fold struct {
 
 // sums are for those aggregates that need more than a sum.
 type sums struct {
-	squares uint256
-	digits  [9]int64
+	squares uint256  // of stddev
+	digits  [9]int64 // of benford: how often each leading digit occurs
 }
 
 // pick is one event as an aggregate sees it.

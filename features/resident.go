@@ -377,8 +377,11 @@ func (f *fold) weight() int {
 }
 
 func (r *running) weight() int {
-	a := &r.tally
-	return int(unsafe.Sizeof(*r)) + cap(r.queue)*int(unsafe.Sizeof(pick{})) + r.recent.weight() +
+	a, more := &r.tally, 0
+	if a.more != nil {
+		more = int(unsafe.Sizeof(*a.more))
+	}
+	return int(unsafe.Sizeof(*r)) + more + cap(r.queue)*int(unsafe.Sizeof(pick{})) + r.recent.weight() +
 		a.keys.weight() + (cap(a.list)+cap(a.own))*wordBytes + 4*cap(a.most.keys) +
 		len(a.order.blocks)*(2*blockKeys*int(unsafe.Sizeof(counted{}))+3*wordBytes)/2
 }

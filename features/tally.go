@@ -7,10 +7,9 @@ import (
 
 // tally is what the events in a window add up to.
 type tally struct {
-	n       int64 // events
-	sum     int128
-	squares uint256  // of stddev
-	digits  [9]int64 // of benford: how often each leading digit occurs
+	n    int64 // events
+	sum  int128
+	more *sums // of stddev and benford, else nil or of no meaning
 
 	// Of an aggregate that keeps values. An indexed tally can take events away; one
 	// that is not is good for a single reading, and needs less.
@@ -44,9 +43,14 @@ func (a *tally) start(s *slot, f *fold, indexed bool) {
 	if s.agg.tally == nil {
 		return
 	}
-	a.squares, a.digits = uint256{}, [9]int64{}
-	if f != nil && f.more != nil {
-		a.squares, a.digits = f.more.squares, f.more.digits
+	if s.agg.sums >= sumDigits {
+		if a.more == nil {
+			a.more = new(sums)
+		}
+		*a.more = sums{}
+		if f != nil && f.more != nil {
+			*a.more = *f.more
+		}
 	}
 	if s.agg.keeps == noValues {
 		return
@@ -138,9 +142,9 @@ func tallySquares(a *tally, s *slot, masks, values []uint64, sign int64) {
 			continue
 		}
 		if square := squareOf(s.column.units(values[i])); sign > 0 {
-			a.squares.add(&square)
+			a.more.squares.add(&square)
 		} else {
-			a.squares.sub(&square)
+			a.more.squares.sub(&square)
 		}
 	}
 }
@@ -148,7 +152,7 @@ func tallySquares(a *tally, s *slot, masks, values []uint64, sign int64) {
 // totalDeviation is the square root of n * the sum of squares - the sum squared,
 // over n squared: one division of integers, one square root.
 func totalDeviation(a *tally, s *slot, _ *reading) float64 {
-	spread, square := a.squares, squareOf(a.sum)
+	spread, square := a.more.squares, squareOf(a.sum)
 	spread.times(uint64(a.n))
 	spread.sub(&square)
 	return math.Sqrt(spread.overSquare(uint64(a.n) * s.column.scale))
@@ -162,7 +166,7 @@ func tallyDigits(a *tally, s *slot, masks, values []uint64, sign int64) {
 		}
 		if d := s.column.digit(values[i]); d > 0 {
 			a.n += sign
-			a.digits[d-1] += sign
+			a.more.digits[d-1] += sign
 		}
 	}
 }
@@ -178,7 +182,7 @@ func totalBenford(a *tally, _ *slot, _ *reading) float64 {
 	chi := 0.0
 	for i, share := range benfordShares {
 		expected := float64(float64(a.n) * share)
-		off := float64(a.digits[i]) - expected
+		off := float64(a.more.digits[i]) - expected
 		chi += float64(off*off) / expected
 	}
 	return chi
