@@ -44,6 +44,28 @@ func TestDocs(t *testing.T) {
 	}
 }
 
+// Every operator's example compiles as a condition.
+func TestDocsOperators(t *testing.T) {
+	text, err := os.ReadFile(docsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(text), "| operator | example | |\n|---|---|---|\n")
+	table, _, end := strings.Cut(table, "\n\n")
+	if !ok || !end {
+		t.Fatal("no table of operators")
+	}
+	files := base(t)
+	files["lists/embargoed.yaml"] = []byte("apiVersion: lists/v1\nlist: embargoed\ntype: country\nitems: [{value: KP}]\n")
+	rules := "apiVersion: rules/v1\nscenario: card_payment\nrules:\n"
+	for i, row := range strings.Split(table, "\n") {
+		example := strings.Split(strings.Split(row, " | ")[1], "`")[1]
+		rules += fmt.Sprintf("  - {id: doc%d, stage: review, reason: R101, when: %q}\n", i, strings.ReplaceAll(example, "cash_24h", "card_attempts_10m"))
+	}
+	files["rules/doc.yaml"] = []byte(rules)
+	mustLoad(t, files)
+}
+
 // The documentation ends with the table of the codes, as the packages have it.
 func TestDocsCodes(t *testing.T) {
 	var want strings.Builder
