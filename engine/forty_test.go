@@ -63,10 +63,11 @@ func newCrowd() *crowd {
 	r := rand.New(rand.NewPCG(40, 6))
 	zipf := func(s float64, n uint64) *rand.Zipf { return rand.NewZipf(r, s, 20, n-1) }
 	return &crowd{r: r, cards: zipf(1.1, crowdCards), devices: zipf(1.1, crowdDevices), networks: zipf(1.1, crowdNetworks), sellers: zipf(1.2, crowdSellers),
-		at: risk.At(clock())}
+		at: risk.At(clock().AddDate(-2, 0, 0))}
 }
 
-// next makes an event: of everybody in turn, or of whom Zipf draws.
+// next makes an event: of everybody in turn, or of whom Zipf draws. The first one is
+// older than any window, so that no value is partial.
 func (c *crowd) next(everybody bool) []byte {
 	card, device, network, seller := uint64(c.n), uint64(c.n), uint64(c.n), uint64(c.n)
 	if !everybody {
@@ -74,7 +75,9 @@ func (c *crowd) next(everybody bool) []byte {
 	}
 	card, device, network, seller = card%crowdCards, device%crowdDevices, network%crowdNetworks, seller%crowdSellers
 	customer := card * 2 / 3 // some have two cards
-	c.n++
+	if c.n++; c.n == 2 {
+		c.at = risk.At(clock())
+	}
 	c.at += crowdStep
 	avs := [...]string{"Y", "Y", "Y", "U", "N"}[c.r.IntN(5)]
 	countries := [...]string{"US", "DE", "CN", "BR", "IN"}

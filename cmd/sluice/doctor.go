@@ -36,7 +36,7 @@ is a problem.`,
 		if err != nil {
 			return err
 		}
-		o := doctor.Options{Config: cfg, Server: f.server, Whole: f.whole}
+		o := doctor.Options{Config: cfg, Tables: tableFiles(cfg), Server: f.server, Whole: f.whole}
 		if f.key != "" {
 			b, err := os.ReadFile(f.key)
 			if err != nil {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sluice-risk/sluice/internal/config"
+	"github.com/sluice-risk/sluice/internal/enrich"
 )
 
 // Level is how a finding is to be taken.
@@ -44,6 +45,7 @@ type Finding struct {
 // Options say where to look.
 type Options struct {
 	Config *config.Config
+	Tables enrich.Files
 	Server string // base URL of the server; "": as configured
 	Key    string // API key of scope admin, to read its metrics; "": without
 	CA     []byte // certificate authorities of the server, PEM; nil: the system's

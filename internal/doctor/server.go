@@ -16,8 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/sluice-risk/sluice/risk"
 )
 
 // base is where the server of the configuration listens.
@@ -121,7 +119,7 @@ func get(ctx context.Context, client *http.Client, url, key string) (int, []byte
 	return resp.StatusCode, body, err
 }
 
-// samples are metrics, those of one name added up over their labels.
+// samples are metrics, by name with labels, and by name added up over them.
 type samples map[string]float64
 
 func parse(text []byte) samples {
@@ -133,9 +131,12 @@ func parse(text []byte) samples {
 			continue
 		}
 		v, err := strconv.ParseFloat(line[i+1:], 64)
-		name, _, _ := strings.Cut(line[:i], "{")
-		if err == nil {
-			s[name] += v
+		name, _, labelled := strings.Cut(line[:i], "{")
+		if err != nil {
+			continue
+		}
+		if s[name] += v; labelled {
+			s[line[:i]] = v
 		}
 	}
 	return s
@@ -172,11 +173,32 @@ func (e *examination) metrics(s samples) {
 				}[n])
 		}
 	}
-	e.entities(s)
-	if at := s["sluice_watermark_seconds"]; at > 0 {
-		e.ok("watermark", "%s", risk.Time(at*1000))
+	if n := s["sluice_backfill_features"]; n > 0 {
+		e.warn("backfill", "wait: until then rules that read them act as missing_feature says", "%.0f features are missing until a backfill is complete, %.0f %% is read", n, 100*s["sluice_backfill_progress_ratio"])
 	}
+	e.entities(s)
 }
 
+// Shares of the look-ups of entities from which on memory is told to be short.
+const (
+	manyRead    = 0.01 // while everything waited
+	manyFetched = 0.5  // from the store, early
+)
+
 // entities tells how the state fits into memory.
-func (e *examination) entities(samples) {}
+func (e *examination) entities(s samples) {
+	look := func(result string) float64 { return s[`sluice_state_lookups_total{result="`+result+`"}`] }
+	hot, fetched, read := look("hot"), look("prefetched"), look("read")
+	known := hot + fetched + read
+	if known == 0 {
+		return
+	}
+	detail := "%.0f in memory, %s of %s; %.0f stored; %.1f %% of look-ups were hot, %.2f %% waited for the disk"
+	args := []any{s[`sluice_state_entities{state="hot"}`], size(int64(s["sluice_state_bytes"])), size(int64(s["sluice_state_limit_bytes"])),
+		s[`sluice_state_entities{state="stored"}`], 100 * hot / known, 100 * read / known}
+	if s["sluice_state_evictions_total"] > 0 && (read > manyRead*known || fetched > manyFetched*known) {
+		e.warn("entities", "a larger state.memory", detail, args...)
+	} else {
+		e.ok("entities", detail, args...)
+	}
+}

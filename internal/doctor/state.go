@@ -122,22 +122,33 @@ const old = 90 * 24 * time.Hour
 // tables looks at the files that facts are looked up in.
 func (e *examination) tables() {
 	for _, o := range e.cfg.Origins() {
-		if o.Value == "" || !strings.HasSuffix(o.Key, "_mmdb") {
+		section, _, _ := strings.Cut(o.Key, ".")
+		if o.Value == "" || section != "geo" && section != "tables" {
 			continue
 		}
-		r, err := maxminddb.Open(o.Value)
+		info, err := os.Stat(o.Value)
 		if err != nil {
-			e.problem(o.Key, "put a MaxMind DB there, or change the key", "%s: %v", o.Value, err)
+			e.problem(o.Key, "put the file there, or change the key", "%v", err)
 			continue
 		}
-		built := r.Metadata.BuildTime()
-		kind := r.Metadata.DatabaseType
-		r.Close()
-		if age := e.Now().Sub(built); age > old {
-			e.warn(o.Key, "fetch a newer one", "%s (%s) was built %s ago", o.Value, kind, span(age))
-		} else {
-			e.ok(o.Key, "%s (%s) was built %s ago", o.Value, kind, span(age))
+		made, what := info.ModTime(), "was written"
+		if strings.HasSuffix(o.Key, "_mmdb") {
+			r, err := maxminddb.Open(o.Value)
+			if err != nil {
+				e.problem(o.Key, "put a MaxMind DB there, or change the key", "%s: %v", o.Value, err)
+				continue
+			}
+			made, what = r.Metadata.BuildTime(), "("+r.Metadata.DatabaseType+") was built"
+			r.Close()
 		}
+		if age := e.Now().Sub(made); age > old {
+			e.warn(o.Key, "fetch a newer one", "%s %s %s ago", o.Value, what, span(age))
+		} else {
+			e.ok(o.Key, "%s %s %s ago", o.Value, what, span(age))
+		}
+	}
+	if _, err := enrich.New(enrich.Options{Files: e.Tables}); err != nil {
+		e.problem("tables", "mend the file that is named", "%v", err)
 	}
 }
 
