@@ -42,7 +42,7 @@ func other(space store.Space) store.Space {
 }
 
 // clearAtOnce bounds the rows that one checkpoint removes. Tests make it smaller.
-var clearAtOnce = 4096
+var clearAtOnce = 8192
 
 // clear gives the next piece to remove or put in its place, beside the puts of a
 // checkpoint, and tells whether it is the last.

@@ -81,7 +81,7 @@ func (c *Cell) runBackfill(ctx context.Context) error {
 // stored now and then; and it asks for the cutover when so little is left that the
 // cell can wait for it.
 const (
-	backfillPiece = 32 // entries
+	backfillPiece = 16 // entries
 	backfillNear  = 256
 	backfillEvery = 5 * time.Second
 )
@@ -242,14 +242,15 @@ func (p *pacer) rest(ctx context.Context) {
 	}
 	const longest = 20 * time.Millisecond
 	share := c.opts.BackfillShare
-	p.owed += time.Duration(float64(min(now.Sub(p.from), longest)) * (1 - share) / share)
+	p.owed += time.Duration(float64(min(now.Sub(p.from), 10*longest)) * (1 - share) / share)
 	if p.owed >= time.Millisecond || len(c.waiting) > 0 {
 		_ = sleep(ctx, max(p.owed, time.Millisecond))
 		for waited := time.Duration(0); len(c.waiting) > 0 && waited < longest; waited += time.Millisecond {
 			_ = sleep(ctx, time.Millisecond)
 		}
-		p.owed = 0
-		c.backfill.rested.Add(int64(time.Since(now)))
+		rested := time.Since(now)
+		p.owed = max(p.owed-rested, -longest) // a sleep is often longer than asked for
+		c.backfill.rested.Add(int64(rested))
 	}
 	p.from = time.Now()
 }

@@ -35,7 +35,7 @@ type Options struct {
 	RetainBytes      int64         // of journal, 200 GiB; what is needed stays all the same
 	DiskReserve      int64         // bytes kept free, 1 GiB; negative: no guard
 	DiskBallast      int64         // bytes given up when the reserve is reached, 64 MiB
-	BackfillShare    float64       // of one core that a backfill may take, 0.5
+	BackfillShare    float64       // of one core that a backfill may take, 0.3
 
 	StateMemory int64         // bytes of entities kept in memory; 0: all of them
 	SweepEvery  time.Duration // how long a pass over the stored entities takes at least, 1 h

@@ -405,7 +405,7 @@ func (o Options) withDefaults() Options {
 		o.DiskBallast = 64 << 20
 	}
 	if o.BackfillShare <= 0 || o.BackfillShare > 1 {
-		o.BackfillShare = 0.5
+		o.BackfillShare = 0.3
 	}
 	if o.step == nil {
 		o.step = func(string) {}

@@ -231,8 +231,14 @@ func (s *secondWalk) lookUp(it *Item) (err error) {
 	return err
 }
 
+// secondBytes is how much a second walk stores at once: little, so that the live
+// walk's checkpoints and the disk are soon free again.
+const secondBytes = 1 << 20
+
 // due tells whether so much has changed that it should be stored.
-func (s *secondWalk) due() bool { return s.walk.dirty()+s.rows*160 >= s.cell.store.Room()/2 }
+func (s *secondWalk) due() bool {
+	return s.walk.dirty()+s.rows*160 >= min(s.cell.store.Room()/2, secondBytes)
+}
 
 // checkpoint stores the walk as it stands, beside the cell's last checkpoint.
 func (s *secondWalk) checkpoint() error {
