@@ -2,10 +2,7 @@ package features
 
 import (
 	"fmt"
-	"regexp"
-	"strconv"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -217,21 +214,3 @@ func aggregateNames() []string {
 	}
 	return names
 }
-
-var durationForm = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})(s|m|h|d)$`)
-
-// parseDuration reads 30s, 10m, 24h, 7d.
-func parseDuration(s string) (time.Duration, bool) {
-	m := durationForm.FindStringSubmatch(s)
-	if m == nil {
-		return 0, false
-	}
-	n, _ := strconv.ParseInt(m[1], 10, 64)
-	unit := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": day}[m[2]]
-	if n > int64(10*366*day/unit) { // longer than any bound, and within 64 bits
-		n = int64(10 * 366 * day / unit)
-	}
-	return time.Duration(n) * unit, true
-}
-
-const day = 24 * time.Hour
