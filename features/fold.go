@@ -77,6 +77,22 @@ func (f *fold) size() int {
 	return len(f.keys.list)
 }
 
+// fits tells whether a fold that was read can be one of slot s.
+func (f *fold) fits(s *slot) bool {
+	if f.keys != nil {
+		n := int64(0)
+		for _, key := range f.keys.list {
+			n += int64(f.keys.index.of(key))
+		}
+		if f.keys.once != (s.agg.keeps == differentValues) || n > f.n || !f.keys.once && n != f.n {
+			return false
+		}
+	}
+	return f.n >= 0 && (f.recent == nil || s.last > 0) && (f.keys == nil || s.agg.keeps != noValues && s.last == 0) &&
+		(!f.coarse || s.agg.coarse != nil) && (f.more == nil || s.agg.sums >= sumDigits) &&
+		(f.best.text != nil) == (f.best.set && s.column != nil && s.column.kind == textColumn)
+}
+
 // take adds an event that is newer than all in f.
 func (f *fold) take(s *slot, p pick) {
 	switch {

@@ -274,7 +274,12 @@ func (st *State) adopt(e *entity) {
 		seated := make([]*fold, len(l.def.life))
 		for life, bit := range l.def.life {
 			if i := slices.IndexFunc(e.folds, func(f *fold) bool { return f.slot == l.slots[bit] }); i >= 0 {
-				seated[life] = e.folds[i]
+				if seated[life] = e.folds[i]; !e.folds[i].fits(&l.def.slots[bit]) {
+					seated[life] = nil
+					if st.err == nil {
+						st.err = fmt.Errorf("features: entity %x: what is stored of slot %d is not of a %s", e.id, l.slots[bit], l.def.slots[bit].agg.name)
+					}
+				}
 			}
 		}
 		e.folds = seated

@@ -450,39 +450,53 @@ func TestPreparedForAnotherRelease(t *testing.T) {
 	r.st.Observe(&r.p, start, start, &r.v)
 }
 
+// everyFold has each aggregate that folds into something of its own.
+const everyFold = `  f_spread: {stddev: {by: ip_net, of: amount.base}}
+  f_p95: {quantile: {by: ip_net, of: amount.base, q: 0.95}}
+  f_like: {similar: {by: ip_net, of: amount.base, within: 0.1}}
+  f_share: {share: {by: ip_net, of: card.bin}}
+  f_seen: {seen: {by: ip_net, of: card.bin}}
+  f_near: {nearby: {by: ip_net, of: ip, within: 5}}
+  f_run: {run: {by: ip_net, while: amount.base < 900}}
+  f_text: {text_distance: {by: ip_net, of: merchant.name}}
+  f_last: {avg: {by: ip_net, of: amount.base, window: {last: 9}}}
+  f_digits: {benford: {by: ip_net, of: amount.base}}
+  f_first: {first: {by: ip_net, of: amount.base}}
+`
+
 func FuzzRestore(f *testing.F) {
-	set := mustLoad(f, typical)
+	set := mustLoad(f, typical+everyFold)
 	st, disk := NewState(set), newMemory()
 	var p Prepared
 	var v Vector
 	var scope expression.Scope
-	recs := traffic(2000, 20, 60_000)
-	for _, rec := range recs {
+	recs := traffic(2000, 20, 600_000)
+	for i, rec := range recs {
+		rec.Event.Merchant.Name, rec.Event.Card.BIN = fmt.Sprint("shop ", i%7), fmt.Sprint(i%300)
+		rec.Facts.IPLat, rec.Facts.IPLon = risk.Number{Value: float64(i % 50), Set: true}, risk.Number{Value: 9, Set: true}
 		set.Prepare(rec, &scope, &p)
 		st.Observe(&p, rec.Event.Time, rec.Arrival, &v)
 	}
 	disk.small = st.Checkpoint(1, disk.put)
-	var head, chunk, keys string
+	heads, parts := 0, map[string]bool{}
+	var head string
 	for _, k := range slices.Sorted(maps.Keys(disk.values)) {
 		switch k[16] {
 		case headKey:
-			if keys == "" {
-				head = k
+			head = k
+		case chunkKey, keysKey:
+			if kind := k[16:21]; !parts[kind] || heads < 3 { // one part of each slot at least
+				heads++
+				parts[kind] = true
+				f.Add(disk.small, []byte(head), disk.values[head], []byte(k), disk.values[k])
 			}
-		case chunkKey:
-			if keys == "" {
-				chunk = k
-			}
-		case keysKey:
-			keys = k
-		}
-		if keys != "" {
-			break
 		}
 	}
-	f.Add(disk.small, []byte(head), disk.values[head], []byte(chunk), disk.values[chunk], disk.values[keys])
-	f.Add(disk.small, []byte(head), []byte{}, []byte(chunk), []byte{1}, []byte{1, 2})
-	f.Fuzz(func(t *testing.T, small, headKey, head, chunkKey, chunk, keys []byte) {
+	if len(parts) < 8 {
+		f.Fatalf("parts of %d kinds", len(parts))
+	}
+	f.Add(disk.small, []byte(head), []byte{}, []byte(head), []byte{1})
+	f.Fuzz(func(t *testing.T, small, headKey, head, partKey, part []byte) {
 		st := NewState(set)
 		if st.Restore(small) != nil {
 			st = NewState(set)
@@ -492,8 +506,7 @@ func FuzzRestore(f *testing.F) {
 		}
 		if e, more, err := restoreHead(*st.known.Load(), row{headKey, head, 1}); err == nil {
 			if more {
-				_ = e.restoreRow(row{chunkKey, chunk, 1})
-				_ = e.restoreRow(row{append(slices.Clone(headKey[:16]), keysKey, 0, 0, 0, 13, 0, 0, 0, 0), keys, 1})
+				_ = e.restoreRow(row{partKey, part, 1})
 			}
 			if e.end() == nil {
 				st.adopt(e)
