@@ -14,8 +14,10 @@
 // values do not depend on when a checkpoint was taken or an entity was folded,
 // swept or restored.
 //
-// The package reads and writes no store: State.Checkpoint and
-// State.RestoreEntity exchange keys and values with one. It does not remember
+// The package knows no store: State.Checkpoint gives keys and values to one, and a
+// [Reader] reads them again, by State.Prefetch beside everything else, for entities
+// that are not in memory. Which are is of no influence on a value, either.
+// It does not remember
 // which labels it has seen, nor which entities a past event touched; the caller
 // does, and passes them to Prepared.Recall.
 package features
