@@ -3,9 +3,12 @@
 package features
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"runtime"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -168,44 +171,49 @@ func BenchmarkBusyMerchant(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory reports what a card with 20 events takes in memory and stored.
+// BenchmarkMemory reports what a card with 20 events in 30 days takes in memory,
+// counted and as the heap grows, and stored. SLUICE_TEST_CARDS makes them many.
 func BenchmarkMemory(b *testing.B) {
 	set := mustLoad(b, typical)
+	cards, err := strconv.Atoi(cmp.Or(os.Getenv("SLUICE_TEST_CARDS"), "10000"))
+	if err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
-		const cards, events = 2000, 20
+		const events, days = 20, 30
 		var p Prepared
 		var v Vector
 		var scope expression.Scope
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		st := NewState(set)
-		recs := make([]*risk.Record, cards)
-		for i := range recs {
-			recs[i] = &risk.Record{Tenant: "default"}
-			recs[i].Event.Type = "payment.authorization"
-			recs[i].Event.Card.Token = fmt.Sprint("card_", i)
-			recs[i].IDs = secrets.IDs(&recs[i].Event)
+		heap := func() int {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			return int(m.HeapAlloc)
 		}
-		runtime.GC()
-		runtime.ReadMemStats(&before)
+		rng := rand.New(rand.NewPCG(1, 2))
+		before := heap()
+		st := NewState(set)
 		for i := range cards * events {
-			r := recs[i%cards]
-			at := risk.Time(1_700_000_000_000 + i*1000)
-			r.Event.Amount = risk.Money{Minor: int64(i) * 17 % 5000, Currency: "USD"}
-			r.Facts.Base = r.Event.Amount
-			r.Event.Merchant.ID = ""
-			set.Prepare(r, &scope, &p)
+			rec := &risk.Record{Tenant: "default"}
+			e := &rec.Event
+			e.Type, e.Card.Token, e.Merchant.ID = "payment.authorization", fmt.Sprint("card_", rng.IntN(cards)), ""
+			e.Amount = risk.Money{Minor: rng.Int64N(100_000), Currency: "USD"}
+			rec.Facts.Base = e.Amount
+			rec.IDs = secrets.IDs(e)
+			at := risk.Time(1_700_000_000_000 + int64(float64(i)/float64(cards*events)*days*86_400_000))
+			set.Prepare(rec, &scope, &p)
 			st.Observe(&p, at, at, &v)
 		}
-		runtime.GC()
-		runtime.ReadMemStats(&after)
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/cards, "B/card")
+		b.ReportMetric(float64(heap()-before)/float64(cards), "heap-B/card")
+		counted := 0
+		for _, e := range st.all() {
+			counted += e.weight()
+		}
+		b.ReportMetric(float64(counted)/float64(cards), "counted-B/card")
 		stored := 0
 		st.Checkpoint(1, func(k, value []byte, _ uint64) uint64 { stored += len(k) + len(value); return 1 })
-		b.ReportMetric(float64(stored)/cards, "stored-B/card")
+		b.ReportMetric(float64(stored)/float64(cards), "stored-B/card")
 		runtime.KeepAlive(st)
-		runtime.KeepAlive(recs)
 	}
 }
 
