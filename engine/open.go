@@ -160,7 +160,7 @@ func (c *Cell) restore() error {
 		c.oldest.Store(int64(s.Marks[0].At))
 	}
 	// The scan also proves that no entity is lost, stale or back from the dead.
-	return c.store.ScanEntities(func(space store.Space, key, value []byte, sum uint64) error {
+	return c.store.ProveEntities(func(space store.Space, key, value []byte, sum uint64) error {
 		if space != c.space { // of a second walk, or to be removed
 			return nil
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"testing"
 )
 
@@ -88,6 +89,10 @@ func TestTwoGenerations(t *testing.T) {
 	}
 	if err := s.ScanEntities(visit); err != nil || len(seen) != 20 || seen[0] != "ek0old" || seen[10] != "fk0new" {
 		t.Errorf("ScanEntities gave %v, %v", seen, err)
+	}
+	var proven atomic.Int64
+	if err := s.ProveEntities(func(Space, []byte, []byte, uint64) error { proven.Add(1); return nil }); err != nil || proven.Load() != 20 {
+		t.Errorf("ProveEntities gave %d keys, %v", proven.Load(), err)
 	}
 	seen = nil
 	stop := errors.New("enough")

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/table"
+	"golang.org/x/sync/errgroup"
 )
 
 // Put sets a key, or deletes it when Value is nil.
@@ -212,6 +214,52 @@ func (s *Store) ScanFrom(space Space, from []byte, f func(key, value []byte, sum
 // *CorruptError if one is. What f was given must not be used until ScanEntities has
 // returned nil.
 func (s *Store) ScanEntities(f func(space Space, key, value []byte, sum uint64) error) error {
+	return s.prove(func(txn *badger.Txn, got *tally) error {
+		for _, space := range [...]Space{Entities, Entities2} {
+			if err := s.tallied(txn, space, nil, got, f); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// ProveEntities is ScanEntities on all cores: f is called in no order, and by
+// several goroutines at a time.
+func (s *Store) ProveEntities(f func(space Space, key, value []byte, sum uint64) error) error {
+	return s.prove(func(txn *badger.Txn, got *tally) error {
+		const parts = 256 // by the first byte of a key
+		tallies := make([]tally, 2*parts)
+		var g errgroup.Group
+		g.SetLimit(runtime.GOMAXPROCS(0))
+		for i := range tallies {
+			space := Entities
+			if i >= parts {
+				space = Entities2
+			}
+			g.Go(func() error { return s.tallied(txn, space, []byte{byte(i)}, &tallies[i], f) })
+		}
+		err := g.Wait()
+		for _, t := range tallies {
+			got.keys += t.keys
+			got.sum += t.sum
+		}
+		return err
+	})
+}
+
+// tallied visits the keys of a space with a prefix, and adds them up.
+func (s *Store) tallied(txn *badger.Txn, space Space, prefix []byte, got *tally, f func(space Space, key, value []byte, sum uint64) error) error {
+	return s.scanIn(txn, space, prefix, nil, func(key, value []byte, _ uint64) error {
+		sum := Sum(space, key, value)
+		got.keys++
+		got.sum += sum
+		return f(space, key, value, sum)
+	})
+}
+
+// prove compares what scan adds up with what the last checkpoint has left.
+func (s *Store) prove(scan func(txn *badger.Txn, got *tally) error) error {
 	s.using.RLock()
 	defer s.using.RUnlock()
 	if s.closed {
@@ -230,16 +278,8 @@ func (s *Store) ScanEntities(f func(space Space, key, value []byte, sum uint64) 
 		return err
 	}
 	var got tally
-	for _, space := range [...]Space{Entities, Entities2} {
-		err = s.scanIn(txn, space, nil, nil, func(key, value []byte, _ uint64) error {
-			sum := Sum(space, key, value)
-			got.keys++
-			got.sum += sum
-			return f(space, key, value, sum)
-		})
-		if err != nil {
-			return err
-		}
+	if err := scan(txn, &got); err != nil {
+		return err
 	}
 	if got != want.entities {
 		return s.corrupt(0, nil, fmt.Sprintf("entities hold %d keys with sum %016x, the checkpoint at position %d left %d with sum %016x",
@@ -250,7 +290,7 @@ func (s *Store) ScanEntities(f func(space Space, key, value []byte, sum uint64) 
 
 // VerifyState reads and verifies all entities, as ScanEntities does.
 func (s *Store) VerifyState() error {
-	return s.ScanEntities(func(Space, []byte, []byte, uint64) error { return nil })
+	return s.ProveEntities(func(Space, []byte, []byte, uint64) error { return nil })
 }
 
 // Scrub reads every table from disk and checks its checksums, which reads do
