@@ -78,9 +78,9 @@ func counted(findings []doctor.Finding) (n [4]int) {
 
 func examined(w io.Writer, findings []doctor.Finding) {
 	for _, f := range findings {
-		fmt.Fprintf(w, "%-7s  %-16s  %s\n", f.Level, f.Check, f.Detail)
+		fmt.Fprintf(w, "%-7s  %-18s  %s\n", f.Level, f.Check, f.Detail)
 		if f.Do != "" {
-			fmt.Fprintf(w, "%-7s  %-16s  -> %s\n", "", "", f.Do)
+			fmt.Fprintf(w, "%-7s  %-18s  -> %s\n", "", "", f.Do)
 		}
 	}
 	n := counted(findings)
