@@ -41,6 +41,9 @@ func (w *Walk) decide(b *Batch, it *Item, s *worker) {
 		Rules:    s.outcome.Fired,
 		Features: risk.Values{Names: b.bundle.names, Value: s.values},
 		Partial:  it.vector.Partial,
+
+		Approximate: set.Approximate(&it.vector),
+
 		Advice:   risk.Advice{Challenge: challenge},
 		Versions: b.bundle.versions[sc.Name],
 		Warnings: timingWarnings(rec.Warnings, it),

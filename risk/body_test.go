@@ -72,6 +72,14 @@ func TestBody(t *testing.T) {
 			t.Errorf("%s is in the body without evidence", word)
 		}
 	}
+	d.Approximate = []string{"merchant_cards_30d", "merchant_volume"}
+	approximate := bytes.Replace(full, []byte(`,"advice"`), []byte(`,"approximate":["merchant_cards_30d","merchant_volume"],"advice"`), 1)
+	if got := d.AppendBody(nil, true); !bytes.Equal(got, approximate) {
+		t.Errorf("approximate: %s\nwant %s", got, approximate)
+	}
+	if got := d.AppendBody(nil, false); !bytes.Equal(got, short) {
+		t.Errorf("approximate, without evidence: %s\nwant %s", got, short)
+	}
 	golden(t, "body_empty.json", (&Decision{Action: Allow}).AppendBody(nil, true))
 	golden(t, "answer.json", AppendAnswer(nil, short, Envelope{Position: 4711, Degraded: []string{"storage"},
 		Supersedes: &Answered{Tenant: "default", Event: "pay_91", Action: Block, Degraded: []string{"deadline"}, At: 1_795_262_400_080}}))
@@ -79,12 +87,12 @@ func TestBody(t *testing.T) {
 		Scenario: d.Scenario, Action: d.Action, Reasons: d.Reasons, Versions: d.Versions}
 	golden(t, "alert.json", a.Append(nil))
 
-	for name, b := range map[string][]byte{"body": full, "short body": short} {
+	for name, b := range map[string][]byte{"body": full, "body, approximate": approximate, "short body": short} {
 		back, err := ParseBody(b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again := back.AppendBody(nil, name == "body"); !bytes.Equal(again, b) {
+		if again := back.AppendBody(nil, name != "short body"); !bytes.Equal(again, b) {
 			t.Errorf("%s written again:\n%s\nfirst:\n%s", name, again, b)
 		}
 	}

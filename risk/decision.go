@@ -21,11 +21,14 @@ type Decision struct {
 	Features Values   `json:"features"`
 	// Partial names the features whose window reaches back before they were
 	// counted, by the instant from which they are complete.
-	Partial  []Partial `json:"partial_since"`
-	Advice   Advice    `json:"advice"`
-	Hold     Hold      `json:"hold"`
-	Versions Versions  `json:"versions"`
-	Warnings []Warning `json:"warnings"`
+	Partial []Partial `json:"partial_since"`
+	// Approximate names the features that were not read from single events, but
+	// from what many of them had been added up to.
+	Approximate []string  `json:"approximate"`
+	Advice      Advice    `json:"advice"`
+	Hold        Hold      `json:"hold"`
+	Versions    Versions  `json:"versions"`
+	Warnings    []Warning `json:"warnings"`
 }
 
 // Envelope is what is said about a decision beside its body. It is never hashed.

@@ -341,7 +341,7 @@ func answerSchemas() object {
 			"because": arrayOf("With evidence: the comparisons that were true.", structure("", object{"left": text(""), "value": scalar("As it was."), "op": text(""),
 				"limit": scalar("What it was compared with."), "window": text("Of the feature on the left.")}, "window")),
 		}, "result", "points", "because"),
-		"Decision": structure("The decision about an event. A member that helps to probe the rules (score, features, partial_since) is there for keys with scope evidence only. "+
+		"Decision": structure("The decision about an event. A member that helps to probe the rules (score, features, partial_since, approximate) is there for keys with scope evidence only. "+
 			"A fallback has event, tenant, scenario, action, degraded and, when the decision will exist, id.", object{
 			"id": decisionID(), "event": text("Id of the event."), "tenant": text("Tenant of the key."), "scenario": text("What judged it."), "action": action(),
 			"score":         object{"type": []string{"number", "null"}, "minimum": 0, "maximum": 1, "description": "Risk, 0 to 1."},
@@ -350,12 +350,13 @@ func answerSchemas() object {
 			"screening":     arrayOf("Matches with watch lists.", object{"type": "object"}),
 			"features":      object{"type": "object", "description": "Value of every feature, null where missing.", "additionalProperties": object{"type": []string{"number", "null"}}},
 			"partial_since": arrayOf("Features whose window begins before they were counted.", structure("", object{"since": instant("Complete from here on."), "features": texts("Their names.")})),
+			"approximate":   texts("Features of entities with very many events, whose older ones are added up in stretches of time; absent when there are none."),
 			"advice":        structure("", object{"challenge": typed("boolean", "Whether to ask the payer for a step-up, such as 3-D Secure.")}),
 			"hold":          object{"anyOf": []object{structure("The payment is to be kept back.", object{"id": text("Id of the hold."), "expires": instant("When it ends by itself.")}), {"type": "null"}}},
 			"versions":      ref("Versions"), "warnings": warnings, "position": position(), "degraded": degraded(),
 			"supersedes": structure("The fallback that was answered before this decision existed.", object{"action": action(),
 				"degraded": degraded(), "at": instant("When it was answered.")}),
-		}, "id", "score", "reasons", "rules", "screening", "features", "partial_since", "advice", "hold", "versions", "warnings", "position", "degraded", "supersedes"),
+		}, "id", "score", "reasons", "rules", "screening", "features", "partial_since", "approximate", "advice", "hold", "versions", "warnings", "position", "degraded", "supersedes"),
 		"Outcome": object{"type": "object", "required": []string{"status"}, "description": "What the issuer answered. An unknown field makes a warning.", "properties": object{
 			"status": text("Such as captured, declined, expired, refunded."), "decline_code": text("The issuer's reason, ISO 8583 field 39."),
 			"avs_result": text("Answer of the address check."), "cvc_result": text("Answer of the card code check."), "three_ds": text("Result of 3-D Secure."),

@@ -282,10 +282,11 @@ func (e *evidence) values(p *web.Decision) {
 			partial[name] = true
 		}
 	}
+	p.Approximate = strings.Join(e.Approximate, ", ")
 	there := map[string]bool{}
 	for i, name := range e.Features.Names {
 		there[name] = true
-		v := web.Value{Name: name, Value: web.Number(e.Features.Value[i]), Partial: partial[name]}
+		v := web.Value{Name: name, Value: web.Number(e.Features.Value[i]), Partial: partial[name], Approximate: slices.Contains(e.Approximate, name)}
 		if e.features != nil {
 			v.About = about(e.features, name, e.lang)
 		}

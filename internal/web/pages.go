@@ -171,6 +171,7 @@ type Decision struct {
 	Reasons                           []Named
 	Used, Rest                        []Value
 	Partial                           []Partial
+	Approximate                       string // features that were read from sums over stretches of time
 	Absent                            string // features that had no value
 	Versions                          []Named
 	SameRelease                       bool // titles and bands are of the release that decided
@@ -217,6 +218,7 @@ type Points struct {
 type Value struct {
 	Name, Value, About string
 	Partial            bool
+	Approximate        bool
 }
 
 // Partial are features that are complete only from an instant on.

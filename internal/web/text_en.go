@@ -138,6 +138,8 @@ var english = map[string]string{
 	"decision.since":      "complete from",
 	"decision.partial":    "partial",
 	"decision.partials":   "Partial: the window reaches back before counting began",
+	"decision.approx":     "approximate",
+	"decision.approxes":   "Approximate: so many events that older ones are added up in stretches of time",
 	"decision.present":    "Present: %s",
 	"decision.none":       "none",
 	"decision.warnings":   "Warnings about the event",
