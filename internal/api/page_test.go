@@ -61,7 +61,7 @@ func hostileDecision() *risk.Decision {
 			{ID: "absent", Stage: "review", Mode: "live", Result: "missing(" + hostile + ")", At: "rules/x.yaml:2"}},
 		Features: risk.Values{Names: []string{"amount_sum", "own_sum"}, Value: []float64{math.NaN(), 1234.5}},
 		Partial:  []risk.Partial{{Since: arrival, Features: []string{hostile}}}, Approximate: []string{hostile},
-		Advice:   risk.Advice{Challenge: true}, Hold: risk.Hold{ID: key.HoldID(), Expires: arrival},
+		Advice: risk.Advice{Challenge: true}, Hold: risk.Hold{ID: key.HoldID(), Expires: arrival},
 		Versions: risk.Versions{Engine: hostile, Ruleset: hostile, Features: hostile, Lists: hostile, Model: hostile, Screening: hostile, Facts: hostile},
 		Warnings: []risk.Warning{{Pointer: hostile, Code: hostile, Detail: hostile}}}
 }
