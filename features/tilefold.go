@@ -217,7 +217,7 @@ func (st *State) expireTiles(e *entity) {
 				f.absorb(s, b)
 			}
 		}
-		if r := e.running(s); k > 0 && r != nil && s.last == 0 && (s.life >= 0 || r.over.from <= ts.blocks[k-1].last()) {
+		if r := e.running(s); k > 0 && r != nil && s.last == 0 && (s.life >= 0 || r.over != noTiles && r.over.from <= ts.blocks[k-1].last()) {
 			e.run[bit] = nil // it still holds some of them
 		}
 		if k > 0 {

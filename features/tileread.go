@@ -72,12 +72,12 @@ func (a *tally) plus(f *fold, sign int64) {
 		return
 	}
 	if sign > 0 {
-		a.more.squares.add(&f.more.squares)
+		a.squares.add(&f.more.squares)
 	} else {
-		a.more.squares.sub(&f.more.squares)
+		a.squares.sub(&f.more.squares)
 	}
 	for i, n := range f.more.digits {
-		a.more.digits[i] += n * sign
+		a.digits[i] += n * sign
 	}
 }
 
@@ -288,8 +288,8 @@ func (r *running) reach(e *entity, s *slot, lo, hi risk.Time) {
 
 // Tests make these smaller.
 var (
-	sketchLag  = 32  // entries of the log that stay out of a running sketch at least
-	sketchWait = 128 // and at most
+	sketchLag  = 32 // entries of the log that stay out of a running sketch at least
+	sketchWait = 96 // and at most
 )
 
 // slideSketch joins the blocks that come into the stretch. When one leaves, the
@@ -331,16 +331,22 @@ func (r *running) readSketch(e *entity, s *slot, lo, hi risk.Time) (v float64, n
 	}
 	known, p, n := r.sketch.count(), r.tail, r.tally.n
 	r.undo = r.undo[:0]
-	for c := e.at(&p); c != nil && risk.Time(c.data[p.entry]) <= hi; c = e.at(&p) {
+	for k, end := p.chunk, e.after(hi); k <= end.chunk && k < len(e.chunks); k, p.entry = k+1, 0 {
+		c, upto := &e.chunks[k], end.entry
+		if k < end.chunk {
+			upto = c.n
+		}
 		masks, values := s.parts(c, e.layout)
-		if s.in(masks[p.entry]) {
+		for i := p.entry; i < upto; i++ {
+			if !s.in(masks[i]) {
+				continue
+			}
 			n++
-			if i, rank := registerOf(values[p.entry]); rank > r.sketch.ranks[i] {
-				r.undo = append(r.undo, register{i, r.sketch.ranks[i]})
-				r.sketch.set(i, rank)
+			if at, rank := registerOf(values[i]); rank > r.sketch.ranks[at] {
+				r.undo = append(r.undo, register{at, r.sketch.ranks[at]})
+				r.sketch.set(at, rank)
 			}
 		}
-		p.entry++
 	}
 	v = r.sketch.count()
 	for k := len(r.undo) - 1; k >= 0; k-- {
