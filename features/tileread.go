@@ -72,12 +72,12 @@ func (a *tally) plus(f *fold, sign int64) {
 		return
 	}
 	if sign > 0 {
-		a.squares.add(&f.more.squares)
+		a.more.squares.add(&f.more.squares)
 	} else {
-		a.squares.sub(&f.more.squares)
+		a.more.squares.sub(&f.more.squares)
 	}
 	for i, n := range f.more.digits {
-		a.digits[i] += n * sign
+		a.more.digits[i] += n * sign
 	}
 }
 
