@@ -73,11 +73,22 @@ again at their places in the source topics. What was taken before stays as it is
 			if o.To, err = replay.ParseBound(f.to); err != nil {
 				return &exitError{exitUsage, err}
 			}
-			if o.Tables, err = enrich.New(enrich.Options{}); err != nil {
+			var files enrich.Files // a journal has the facts of its events
+			if f.events != "" {
+				cfg, err := load()
+				if err != nil {
+					return err
+				}
+				files = tableFiles(cfg)
+			}
+			if o.Tables, err = enrich.New(enrich.Options{Files: files}); err != nil {
 				return err
 			}
 			if f.rules != "" {
 				if o.Bundle, err = readRelease(f.rules, c.ErrOrStderr()); err != nil {
+					return err
+				}
+				if o.Bundle, err = o.Bundle.With(o.Tables); err != nil {
 					return err
 				}
 			}

@@ -23,16 +23,18 @@ type database struct {
 	flags bool
 }
 
-// openDatabase checks the whole of a database, and that its records have what it is
-// wanted for: whoever made it and whatever they call it, the layouts of GeoIP2,
-// DB-IP and IPinfo are read.
-func openDatabase(b []byte, kind *tableKind) (*database, error) {
+// openDatabase checks that the records of a database have what it is wanted for:
+// whoever made it and whatever they call it, the layouts of GeoIP2, DB-IP and IPinfo
+// are read. With whole it reads every record, which takes seconds for a large one:
+// what takes the place of a good database is looked at more closely than what a
+// start cannot do without.
+func openDatabase(b []byte, kind *tableKind, whole bool) (*database, error) {
 	reader, err := maxminddb.OpenBytes(b)
 	if err != nil {
 		return nil, err
 	}
 	meta := reader.Metadata
-	if err := fits(reader, kind); err != nil {
+	if err := fits(reader, kind, whole); err != nil {
 		return nil, fmt.Errorf("is a %s: %w", meta.DatabaseType, err)
 	}
 	return &database{
@@ -42,9 +44,10 @@ func openDatabase(b []byte, kind *tableKind) (*database, error) {
 	}, nil
 }
 
-// fits reads every record once: what is damaged is found now and not by a payment.
-// Records that are of another shape are passed over, as a look-up does.
-func fits(reader *maxminddb.Reader, kind *tableKind) error {
+// fits reads records until one has what is wanted, or every one: then what is damaged
+// is found now and not by a payment. Records that are of another shape are passed
+// over, as a look-up does.
+func fits(reader *maxminddb.Reader, kind *tableKind, whole bool) error {
 	read := map[uintptr]struct{}{}
 	some := false
 	for found := range reader.Networks() {
@@ -57,7 +60,9 @@ func fits(reader *maxminddb.Reader, kind *tableKind) error {
 		read[found.Offset()] = struct{}{}
 		var r record
 		if err := found.Decode(&r); err == nil {
-			some = some || kind.has(&r)
+			if some = some || kind.has(&r); some && !whole {
+				return nil
+			}
 		} else if !errors.Is(err, errShape) {
 			return err
 		}

@@ -61,9 +61,9 @@ func TestDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused := 0
+	refused, whole := 0, true
 	try := func(content []byte) {
-		db, err := openDatabase(content, &cityKind)
+		db, err := openDatabase(content, &cityKind, whole)
 		if err != nil {
 			refused++
 			return
@@ -95,5 +95,14 @@ func TestDamage(t *testing.T) {
 	}
 	if flipped == 0 {
 		t.Error("no flipped byte is noticed")
+	}
+	refused, whole = 0, false // as at a start
+	for i := 0; i < len(good); i += step {
+		b := bytes.Clone(good)
+		b[i] ^= 0x55
+		try(b)
+	}
+	if refused > flipped {
+		t.Errorf("a start refuses %d, a replacement %d", refused, flipped)
 	}
 }

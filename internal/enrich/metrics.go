@@ -21,16 +21,17 @@ func (t *Tables) Describe(to chan<- *prometheus.Desc) {
 func (t *Tables) Collect(to chan<- prometheus.Metric) {
 	to <- prometheus.MustNewConstMetric(lookUpsBad, prometheus.CounterValue, float64(t.Faults()))
 	s := t.shared
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, f := range s.files {
+		s.state.Lock() // not mu, which is held while a file is read
+		now := f.standing
+		s.state.Unlock()
 		good := 1.0
-		if f.problem != "" {
+		if now.problem != "" {
 			good = 0
 		}
-		to <- prometheus.MustNewConstMetric(tableInfo, prometheus.GaugeValue, 1, f.kind.name, f.version)
+		to <- prometheus.MustNewConstMetric(tableInfo, prometheus.GaugeValue, 1, f.kind.name, now.version)
 		to <- prometheus.MustNewConstMetric(tableGood, prometheus.GaugeValue, good, f.kind.name)
-		to <- prometheus.MustNewConstMetric(tableLoads, prometheus.CounterValue, float64(f.loads[true]), f.kind.name, "ok")
-		to <- prometheus.MustNewConstMetric(tableLoads, prometheus.CounterValue, float64(f.loads[false]), f.kind.name, "failed")
+		to <- prometheus.MustNewConstMetric(tableLoads, prometheus.CounterValue, float64(now.loads), f.kind.name, "ok")
+		to <- prometheus.MustNewConstMetric(tableLoads, prometheus.CounterValue, float64(now.failed), f.kind.name, "failed")
 	}
 }

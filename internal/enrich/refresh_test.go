@@ -200,6 +200,12 @@ func TestRefreshUnderLoad(t *testing.T) {
 			}
 		})
 	}
+	wg.Go(func() { // somebody reads the metrics meanwhile
+		for !stop.Load() {
+			to := make(chan prometheus.Metric, 16)
+			root.Collect(to)
+		}
+	})
 	for i := 0; i < 300 || seen[0].Load() == 0 || seen[1].Load() == 0 || seen[2].Load() == 0; i++ {
 		if t.Failed() || i > 1_000_000 {
 			break

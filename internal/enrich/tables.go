@@ -32,45 +32,45 @@ type tableKind struct {
 	name   string
 	wanted string // of a MaxMind DB: what its records must have
 	has    func(*record) bool
-	put    func(l *lookups, kind *tableKind, content []byte, path string) (version string, err error)
+	put    func(l *lookups, content []byte, path string, whole bool) (version string, err error)
 }
 
 var (
 	cityKind = tableKind{name: "city", wanted: "a city or coordinates",
-		has: func(r *record) bool { return r.city != "" || r.lat.Set && r.lon.Set },
-		put: putDatabase(func(l *lookups) **database { return &l.city })}
+		has: func(r *record) bool { return r.city != "" || r.lat.Set && r.lon.Set }}
 	countryKind = tableKind{name: "country", wanted: "a country",
-		has: func(r *record) bool { return r.country != "" },
-		put: putDatabase(func(l *lookups) **database { return &l.country })}
+		has: func(r *record) bool { return r.country != "" }}
 	asnKind = tableKind{name: "asn", wanted: "the number of a network operator",
-		has: func(r *record) bool { return r.asn.Value != 0 },
-		put: putDatabase(func(l *lookups) **database { return &l.asn })}
+		has: func(r *record) bool { return r.asn.Value != 0 }}
 	anonymousKind = tableKind{name: "anonymous", wanted: "a flag such as is_anonymous_vpn",
 		has: func(r *record) bool { return r.some }}
-	binKind = tableKind{name: "bin", put: func(l *lookups, _ *tableKind, content []byte, path string) (string, error) {
+	binKind = tableKind{name: "bin", put: func(l *lookups, content []byte, path string, _ bool) (string, error) {
 		b, err := parseBINs(content, path)
 		l.bins = b
 		return "bin-" + digest(content), err
 	}}
-	disposableKind = tableKind{name: "disposable", put: func(l *lookups, _ *tableKind, content []byte, path string) (string, error) {
+	disposableKind = tableKind{name: "disposable", put: func(l *lookups, content []byte, path string, _ bool) (string, error) {
 		d, err := parseDomains(content, path)
 		l.disposable = d
 		return "disposable-" + digest(content), err
 	}}
-	freeKind = tableKind{name: "free", put: func(l *lookups, _ *tableKind, content []byte, path string) (string, error) {
+	freeKind = tableKind{name: "free", put: func(l *lookups, content []byte, path string, _ bool) (string, error) {
 		d, err := parseDomains(content, path)
 		l.free = d
 		return "free-" + digest(content), err
 	}}
 )
 
-func init() { // openDatabase knows the kind by its address
-	anonymousKind.put = putDatabase(func(l *lookups) **database { return &l.anonymous })
+func init() { // their kinds are needed to open them
+	cityKind.put = putDatabase(&cityKind, func(l *lookups) **database { return &l.city })
+	countryKind.put = putDatabase(&countryKind, func(l *lookups) **database { return &l.country })
+	asnKind.put = putDatabase(&asnKind, func(l *lookups) **database { return &l.asn })
+	anonymousKind.put = putDatabase(&anonymousKind, func(l *lookups) **database { return &l.anonymous })
 }
 
-func putDatabase(at func(*lookups) **database) func(*lookups, *tableKind, []byte, string) (string, error) {
-	return func(l *lookups, kind *tableKind, content []byte, path string) (string, error) {
-		db, err := openDatabase(content, kind)
+func putDatabase(kind *tableKind, at func(*lookups) **database) func(*lookups, []byte, string, bool) (string, error) {
+	return func(l *lookups, content []byte, path string, whole bool) (string, error) {
+		db, err := openDatabase(content, kind, whole)
 		if err != nil {
 			return "", fmt.Errorf("enrich: %s database %s: %w", kind.name, path, err)
 		}
@@ -101,17 +101,25 @@ type shared struct {
 
 	mu    sync.Mutex // held to look at the files and to replace current
 	files []*file
+
+	state sync.Mutex // held to change or tell how a file stands; taken under mu
 }
 
 // file is one table's file and how it stands.
 type file struct {
-	kind    *tableKind
-	path    string
-	seen    signature // at the last look
-	tried   signature // when it was last read
-	version string    // in use
-	problem string    // "" when the file is what is in use
-	loads   map[bool]uint64
+	kind  *tableKind
+	path  string
+	seen  signature // at the last look
+	tried signature // when it was last read
+
+	standing
+}
+
+// standing is how a file stands. It is changed under shared.state.
+type standing struct {
+	version       string // in use
+	problem       string // "" when the file is what is in use
+	loads, failed uint64
 }
 
 // signature tells one state of a file from another without reading it. A rename in
@@ -145,7 +153,7 @@ func openShared(f Files) (*shared, error) {
 	}{{&cityKind, f.City}, {&countryKind, f.Country}, {&asnKind, f.ASN}, {&anonymousKind, f.Anonymous},
 		{&binKind, f.BINs}, {&disposableKind, f.Disposable}, {&freeKind, f.Free}} {
 		if of.path != "" {
-			s.files = append(s.files, &file{kind: of.kind, path: of.path, loads: map[bool]uint64{}})
+			s.files = append(s.files, &file{kind: of.kind, path: of.path})
 		}
 	}
 	next := &lookups{}
@@ -154,7 +162,8 @@ func openShared(f Files) (*shared, error) {
 		sig, err := signatureOf(f.path)
 		if err == nil {
 			f.seen, f.tried = sig, sig
-			err = f.read(next)
+			f.version, err = f.read(next, false)
+			f.loads = 1
 		} else {
 			err = fmt.Errorf("enrich: %s table: %w", f.kind.name, err)
 		}
@@ -173,17 +182,12 @@ func openShared(f Files) (*shared, error) {
 	return s, nil
 }
 
-func (f *file) read(into *lookups) error {
+func (f *file) read(into *lookups, whole bool) (version string, err error) {
 	content, err := os.ReadFile(f.path)
 	if err != nil {
-		return fmt.Errorf("enrich: %s table: %w", f.kind.name, err)
+		return "", fmt.Errorf("enrich: %s table: %w", f.kind.name, err)
 	}
-	version, err := f.kind.put(into, f.kind, content, f.path)
-	if err == nil {
-		f.version = version
-	}
-	f.loads[err == nil]++
-	return err
+	return f.kind.put(into, content, f.path, whole)
 }
 
 // use makes l what events see from now on.
@@ -222,38 +226,55 @@ func (t *Tables) Refresh(now bool) []Change {
 	for _, f := range s.files {
 		sig, err := signatureOf(f.path)
 		if err != nil {
-			if f.problem == "" {
-				f.problem = err.Error()
-				changes = append(changes, Change{f.kind.name, f.path, f.version, err})
-			}
 			f.seen = signature{}
+			if f.problem == "" {
+				changes = append(changes, s.refuse(f, err, 0))
+			}
 			continue
 		}
 		settled := sig == f.seen
 		f.seen = sig
-		if sig == f.tried && f.problem == "" || sig == f.tried && !now || !settled && !now {
+		if sig == f.tried && (f.problem == "" || !now) || !settled && !now {
 			continue
 		}
 		f.tried = sig
-		before, trial := f.version, next
-		if err := f.read(&trial); err != nil {
-			if problem := err.Error(); f.problem != problem {
-				f.problem = problem
-				changes = append(changes, Change{f.kind.name, f.path, f.version, err})
+		trial := next
+		version, err := f.read(&trial, true)
+		if err != nil {
+			told := f.problem == err.Error()
+			if c := s.refuse(f, err, 1); !told {
+				changes = append(changes, c)
 			}
 			continue
 		}
-		again := f.problem != ""
-		f.problem = ""
-		if f.version == before && !again {
-			continue // written again as it was
+		if s.accept(f, version) {
+			next, replaced = trial, true
+			changes = append(changes, Change{f.kind.name, f.path, version, nil})
 		}
-		next, replaced = trial, true
-		changes = append(changes, Change{f.kind.name, f.path, f.version, nil})
 	}
 	if replaced {
 		s.use(&next)
 	}
+	return changes
+}
+
+// refuse keeps the table in use and remembers why.
+func (s *shared) refuse(f *file, err error, reads uint64) Change {
+	s.state.Lock()
+	defer s.state.Unlock()
+	f.problem = err.Error()
+	f.failed += reads
+	return Change{f.kind.name, f.path, f.version, err}
+}
+
+// accept notes a table that was read, and reports whether that changes anything: a
+// file may be written again as it was.
+func (s *shared) accept(f *file, version string) (changes bool) {
+	s.state.Lock()
+	defer s.state.Unlock()
+	changes = f.version != version || f.problem != ""
+	f.version, f.problem = version, ""
+	f.loads++
 	return changes
 }
 
