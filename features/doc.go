@@ -9,6 +9,9 @@
 // that counts an event and reads every feature into a [Vector]. Set.Derive adds,
 // in parallel again, the features that are formulas of others.
 //
+// Of an entity with very many events the older ones are added up in tiles, see
+// tile.go and State.overflow; Set.Approximate names what may differ for it.
+//
 // One goroutine owns a State. Everything in it is a function of the events in
 // their order: no clock, no floating-point sum, no map order reaches a value, and
 // values do not depend on when a checkpoint was taken or an entity was folded,
