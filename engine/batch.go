@@ -84,7 +84,8 @@ type Item struct {
 	vector      features.Vector
 	timing      features.Timing
 	verdict     Verdict
-	entry       *memory // what is remembered until the next checkpoint
+	entry       *memory   // what is remembered until the next checkpoint
+	since       risk.Time // from which it is remembered; entry belongs to the walk
 	body        []byte
 	public      []byte
 	action      risk.Action

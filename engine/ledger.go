@@ -191,7 +191,7 @@ func (l *ledger) add(it *Item, rec *risk.Record, position journal.Position, wate
 	if early := l.find(it.Key, it.known); early != nil && early.position == 0 {
 		m.labels = early.labels
 	}
-	it.entry = m
+	it.entry, it.since = m, watermark
 	l.entries[it.Key] = m
 	l.change(m)
 }

@@ -32,7 +32,7 @@ func (r *recent) add(items []*Item, results []Result) {
 	for i, it := range items {
 		switch {
 		case it.verdict == Decided || it.verdict == Observed:
-			r.accepted[it.Key] = &settled{results[i].Position, it.entry.at, it.Entry.Event.Content, it.body}
+			r.accepted[it.Key] = &settled{results[i].Position, it.since, it.Entry.Event.Content, it.body}
 		case it.Entry.Answered != nil:
 			a := it.Entry.Answered
 			r.answered[risk.KeyOf(a.Tenant, a.Event)] = a

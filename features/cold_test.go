@@ -69,7 +69,7 @@ func fill(rec *risk.Record, rng *rand.Rand, population int, at risk.Time) {
 	e.Card.Token = fmt.Sprint("card_", rng.IntN(population))
 	e.Device.ID = fmt.Sprint("device_", rng.IntN(population))
 	c := rng.IntN(population)
-	e.Customer.ID, e.Merchant.ID = fmt.Sprint("customer_", c), fmt.Sprint("m_", (c*7+rng.IntN(1))%population)
+	e.Customer.ID, e.Merchant.ID = fmt.Sprint("customer_", c), fmt.Sprint("m_", c*7%population)
 	e.Sender.Account = fmt.Sprint("account_", rng.IntN(population))
 	rec.IDs = coldSecrets.IDs(e)
 }
