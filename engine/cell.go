@@ -380,6 +380,9 @@ func (c *Cell) answer(b *Batch) {
 		results[i] = it.result(b.First + journal.Position(i))
 	}
 	c.memory.add(b.Items, results)
+	if b.bundle != nil { // before who activated it is told
+		c.bundle.Store(b.bundle)
+	}
 	for i, it := range b.Items {
 		r := &results[i]
 		if r.Verdict == Conflict && r.Source.InOrder() {
@@ -394,9 +397,6 @@ func (c *Cell) answer(b *Batch) {
 			c.recall(&reply)
 		}
 		it.Reply(reply)
-	}
-	if b.bundle != nil {
-		c.bundle.Store(b.bundle)
 	}
 	c.feed.publish(results)
 	b.Release()
