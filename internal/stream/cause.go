@@ -69,7 +69,9 @@ func overdue(err error) bool {
 }
 
 // hasDied tells of a connection that ended under a request: no type is given out.
-func hasDied(err error) bool { return strings.Contains(err.Error(), "broker connection has died") }
+func hasDied(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || strings.Contains(err.Error(), "broker connection has died")
+}
 
 const (
 	tlsKeys  = "kafka.tls.enabled"
