@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluice-risk/sluice/internal/atomicfile"
 	"github.com/sluice-risk/sluice/internal/diag"
 	"github.com/sluice-risk/sluice/internal/enrich"
 	"github.com/sluice-risk/sluice/risk"
@@ -135,19 +136,7 @@ func (dir Blobs) Put(b *Bundle) error {
 	if err := os.MkdirAll(string(dir), 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(string(dir), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	err = errors.Join(second(f.Write(b.Blob)), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(string(dir))
+	return atomicfile.Write(path, b.Blob)
 }
 
 // Load reads a release back and checks its bytes.
@@ -184,12 +173,4 @@ func (c *Cell) Release(features string) (*Bundle, error) {
 		}
 	}
 	return nil, fmt.Errorf("engine: no release in %s has the features %s", c.blobs, features)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/sluice-risk/sluice/engine"
 	"github.com/sluice-risk/sluice/internal/api"
+	"github.com/sluice-risk/sluice/internal/atomicfile"
 	"github.com/sluice-risk/sluice/internal/auth"
 	"github.com/sluice-risk/sluice/internal/config"
 	"github.com/sluice-risk/sluice/internal/enrich"
@@ -259,32 +260,11 @@ func masterKey(cfg *config.Config) (key [32]byte, err error) {
 			}
 		}
 		rand.Read(key[:])
-		return key, writeSynced(path, key[:])
+		return key, atomicfile.Write(path, key[:])
 	}
 	if err == nil && len(b) != len(key) {
 		err = fmt.Errorf("%s holds %d bytes, not %d: restore it", path, len(b), len(key))
 	}
 	copy(key[:], b)
 	return key, err
-}
-
-// writeSynced makes a file whole or not at all, whenever the process ends.
-func writeSynced(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // readable by the owner only
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sluice-risk/sluice/internal/atomicfile"
 )
 
 // maxFile is some 10,000 keys.
@@ -200,40 +202,8 @@ func edit(path string, change func([]Key) ([]Key, error)) (err error) {
 	if len(text) > maxFile {
 		return fmt.Errorf("auth: keys file would have %d bytes, at most %d: remove revoked keys from it", len(text), maxFile)
 	}
-	return replace(path, text)
-}
-
-// replace writes beside path, syncs, and renames: after a crash the file is the
-// old one or the new one.
-func replace(path string, text []byte) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".*.tmp") // mode 0600
-	if err != nil {
-		return fmt.Errorf("auth: %w", err)
+	if err := atomicfile.Write(path, text); err != nil {
+		return fmt.Errorf("auth: write %s: %w", path, err)
 	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-			err = fmt.Errorf("auth: write %s: %w", path, err)
-		}
-	}()
-	if _, err = f.Write(text); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return nil
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/sluice-risk/sluice/engine"
 	"github.com/sluice-risk/sluice/features"
+	"github.com/sluice-risk/sluice/internal/atomicfile"
 	"github.com/sluice-risk/sluice/store/journal"
 )
 
@@ -155,7 +156,7 @@ func (l *Log) open() error {
 	}
 	l.from = max(s.Next, 1)
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), partPrefix) || orphan(l.o.Dir, e.Name()) {
+		if strings.HasPrefix(e.Name(), atomicfile.Unfinished) || orphan(l.o.Dir, e.Name()) {
 			if err := os.Remove(filepath.Join(l.o.Dir, e.Name())); err != nil {
 				return fmt.Errorf("featurelog: %w", err)
 			}
@@ -169,8 +170,6 @@ func (l *Log) open() error {
 	}
 	return l.save()
 }
-
-const partPrefix = ".part-"
 
 // orphan is what was to lie beside a CSV file that never came.
 func orphan(dir, name string) bool {
@@ -200,7 +199,7 @@ func (l *Log) save() error {
 	if err != nil {
 		return err
 	}
-	return replace(filepath.Join(l.o.Dir, stateName), append(b, '\n'))
+	return atomicfile.Write(filepath.Join(l.o.Dir, stateName), append(b, '\n'))
 }
 
 // follow writes what comes. It ends with the first error.
@@ -313,7 +312,7 @@ func (l *Log) schemaOf(digest string) (*Schema, error) {
 }
 
 func (l *Log) begin() error {
-	f, err := os.CreateTemp(l.o.Dir, partPrefix+"*")
+	f, err := os.CreateTemp(l.o.Dir, atomicfile.Unfinished+"*")
 	if err != nil {
 		return fmt.Errorf("featurelog: %w", err)
 	}
@@ -337,7 +336,7 @@ func (l *Log) complete() error {
 	if err == nil && l.o.Format == CSV {
 		var companion []byte
 		if companion, err = p.rows.Companion(); err == nil {
-			err = replace(path+"json", companion)
+			err = atomicfile.Write(path+"json", companion)
 		}
 	}
 	if err != nil {
@@ -347,7 +346,7 @@ func (l *Log) complete() error {
 	if l.o.Format == Parquet {
 		name = path + "parquet"
 	}
-	if err := errors.Join(os.Rename(p.file.Name(), name), syncDir(l.o.Dir)); err != nil {
+	if err := errors.Join(os.Rename(p.file.Name(), name), atomicfile.SyncDir(l.o.Dir)); err != nil {
 		return fmt.Errorf("featurelog: %w", err)
 	}
 	p.file.Close()
@@ -392,29 +391,4 @@ func (l *Log) fail(err error) {
 	l.failed = err.Error()
 	l.metrics.failures.Inc()
 	l.o.Log.Error("feature log: cannot write, trying again", "dir", l.o.Dir, "err", err)
-}
-
-// replace makes a file whole or not at all, whenever the process ends.
-func replace(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), partPrefix+"*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -265,7 +265,7 @@ func TestEachRowOnce(t *testing.T) {
 			if want := c.want(t); rows != want {
 				t.Fatalf("seed %d: %d files hold\n%swant\n%s", seed, files, rows, want)
 			}
-			if entries, _ := filepath.Glob(filepath.Join(dir, partPrefix+"*")); len(entries) > 0 {
+			if entries, _ := filepath.Glob(filepath.Join(dir, ".part-*")); len(entries) > 0 {
 				t.Errorf("left behind: %q", entries)
 			}
 		})

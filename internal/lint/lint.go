@@ -32,6 +32,7 @@ var layers = [][]string{
 	{"features"},
 	{"internal/enrich", "internal/lists", "internal/expression", "internal/mapping"},
 	{"risk", "store", "store/journal", "internal/auth", "internal/config", "internal/seal", "internal/web", "internal/bloom", "internal/diag", "internal/lint", "internal/kafkatest", "internal/parquet", "rulesets"},
+	{"internal/atomicfile"},
 }
 
 // stdOnly are packages that import the standard library alone: everyone who
