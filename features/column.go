@@ -181,34 +181,9 @@ func (t *text) characters() (b [textSize]byte, n int) {
 	return b, n
 }
 
-// textDistance is the number of characters to insert, remove or replace to get
-// from a to b.
+// textDistance is the edit distance of two texts as they are kept.
 func textDistance(a, b *text) float64 {
-	one, n := a.characters()
-	other, m := b.characters()
-	left, right := one[:n], other[:m]
-	for len(left) > 0 && len(right) > 0 && left[0] == right[0] {
-		left, right = left[1:], right[1:]
-	}
-	for len(left) > 0 && len(right) > 0 && left[len(left)-1] == right[len(right)-1] {
-		left, right = left[:len(left)-1], right[:len(right)-1]
-	}
-	n, m = len(left), len(right)
-	var row [textSize + 1]uint8
-	for j := range m + 1 {
-		row[j] = uint8(j)
-	}
-	for i := range n {
-		diagonal := row[0]
-		row[0] = uint8(i + 1)
-		for j := range m {
-			cost := diagonal
-			if left[i] != right[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return float64(row[m])
+	left, n := a.characters()
+	right, m := b.characters()
+	return float64(expression.EditDistance(left[:n], right[:m]))
 }

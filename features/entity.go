@@ -373,17 +373,23 @@ func (st *State) fold(e *entity, c *chunk, n int) {
 	st.expireTiles(e) // what they hold is older
 	for _, bit := range def.life {
 		s := &def.slots[bit]
-		masks, values := s.parts(c, e.layout)
-		for i := range n {
-			if !s.in(masks[i]) {
-				continue
-			}
-			p := pick{at: risk.Time(c.data[i]), value: values[i], set: true}
-			if s.column != nil && s.column.kind == textColumn {
-				s.text(c, e.layout, i, &st.text)
-				p.text = &st.text
-			}
-			st.foldInto(e, s).take(s, p)
+		st.picks(e, s, c, n, func(p pick) { st.foldInto(e, s).take(s, p) })
+	}
+}
+
+// picks visits those of the first n entries of c that slot s counts. A pick's text
+// is good until the next one.
+func (st *State) picks(e *entity, s *slot, c *chunk, n int, visit func(pick)) {
+	masks, values := s.parts(c, e.layout)
+	for i := range n {
+		if !s.in(masks[i]) {
+			continue
 		}
+		p := pick{at: risk.Time(c.data[i]), value: values[i], set: true}
+		if s.column != nil && s.column.kind == textColumn {
+			s.text(c, e.layout, i, &st.text)
+			p.text = &st.text
+		}
+		visit(p)
 	}
 }

@@ -103,18 +103,7 @@ func (st *State) tile(e *entity, c *chunk, n int) {
 	def := e.layout.def
 	for bit := range def.slots {
 		s := &def.slots[bit]
-		masks, values := s.parts(c, e.layout)
-		for i := range n {
-			if !s.in(masks[i]) {
-				continue
-			}
-			p := pick{at: risk.Time(c.data[i]), value: values[i], set: true}
-			if s.column != nil && s.column.kind == textColumn {
-				s.text(c, e.layout, i, &st.text)
-				p.text = &st.text
-			}
-			st.take(e, s, p, true)
-		}
+		st.picks(e, s, c, n, func(p pick) { st.take(e, s, p, true) })
 	}
 }
 

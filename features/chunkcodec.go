@@ -1,0 +1,144 @@
+package features
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+
+	"github.com/sluice-risk/sluice/risk"
+)
+
+// append encodes the entries of a chunk from one on, column by column: times and
+// money as differences, mask words in runs of equal ones, numbers with their zero
+// bits dropped, hashes by how far back the same one stands.
+func (c *chunk) append(b []byte, l *layout, from int) []byte {
+	stride, words := l.stride(), l.words()
+	b = append(b, chunkVersion)
+	b = binary.AppendUvarint(b, uint64(c.n-from))
+	if from == c.n {
+		return b
+	}
+	times := c.times()[from:]
+	b = binary.AppendVarint(b, int64(times[0]))
+	for i := 1; i < len(times); i++ {
+		b = binary.AppendUvarint(b, times[i]-times[i-1])
+	}
+	for w := range words {
+		masks := c.part(1+w, stride)[from:]
+		for i := 0; i < len(masks); {
+			k := i + 1
+			for k < len(masks) && masks[k] == masks[i] {
+				k++
+			}
+			b = binary.AppendUvarint(b, uint64(k-i))
+			b = binary.AppendUvarint(b, masks[i])
+			i = k
+		}
+	}
+	for i, col := range l.columns {
+		before := int64(0)
+		values := c.part(1+words+i, stride)[from:]
+		for i, v := range values {
+			switch col.kind {
+			case moneyColumn:
+				b = binary.AppendVarint(b, int64(v)-before)
+				before = int64(v)
+			case numberColumn:
+				b = binary.AppendUvarint(b, bits.ReverseBytes64(v))
+			case truthColumn, textColumn:
+				b = binary.AppendUvarint(b, v)
+			default:
+				if back := distanceBack(values[:i], v); back > 0 {
+					b = append(b, back)
+				} else {
+					b = binary.LittleEndian.AppendUint64(append(b, 0), v)
+				}
+			}
+		}
+	}
+	return b
+}
+
+// farthest is how far back an equal hash is looked for.
+const farthest = 64
+
+// distanceBack tells how far back v stands, 0 when it does not.
+func distanceBack(values []uint64, v uint64) byte {
+	for back := 1; back <= min(len(values), farthest); back++ {
+		if values[len(values)-back] == v {
+			return byte(back)
+		}
+	}
+	return 0
+}
+
+// join puts tail behind c.
+func (c *chunk) join(tail *chunk, l *layout) error {
+	if tail.n == 0 {
+		return nil
+	}
+	stride, n := l.stride(), c.n+tail.n
+	if n > maxEntries(stride) || c.last() > tail.first() {
+		return fmt.Errorf("%d entries behind a row of %d are out of place", tail.n, c.n)
+	}
+	data := make([]uint64, stride*n)
+	for i := range stride {
+		copy(data[i*n:], c.part(i, stride))
+		copy(data[i*n+c.n:], tail.part(i, stride))
+	}
+	c.data, c.n = data, n
+	return nil
+}
+
+func (c *chunk) restore(d *decoder, l *layout) {
+	stride, words := l.stride(), l.words()
+	d.version(chunkVersion)
+	if c.n = d.upTo(maxEntries(stride)); c.n == 0 || d.err != nil {
+		return
+	}
+	c.data = make([]uint64, stride*c.n)
+	times := c.times()
+	for i := range times {
+		if i == 0 {
+			times[i] = uint64(d.varint())
+		} else if times[i] = times[i-1] + d.uvarint(); risk.Time(times[i]) < risk.Time(times[i-1]) {
+			d.fail("times fall")
+		}
+	}
+	for w := range words {
+		for part := c.part(1+w, stride); len(part) > 0 && d.err == nil; {
+			run := d.upTo(len(part))
+			mask := d.uvarint()
+			if run == 0 {
+				d.fail("a run of no masks")
+			}
+			for i := range run {
+				part[i] = mask
+			}
+			part = part[run:]
+		}
+	}
+	for k, col := range l.columns {
+		before := int64(0)
+		part := c.part(1+words+k, stride)
+		for i := range part {
+			switch col.kind {
+			case moneyColumn:
+				before += d.varint()
+				part[i] = uint64(before)
+			case numberColumn:
+				part[i] = bits.ReverseBytes64(d.uvarint())
+			case truthColumn, textColumn:
+				part[i] = d.uvarint()
+			default:
+				if back := int(d.byte()); back > i {
+					d.fail("a hash %d back from entry %d", back, i)
+				} else if back > 0 {
+					part[i] = part[i-back]
+				} else {
+					part[i] = d.uint64()
+				}
+			}
+		}
+	}
+}
