@@ -66,10 +66,7 @@ func (st *State) settle() {
 // Added gives the features of the set that another one has no definition of, so
 // that they know no past when it was active before.
 func (s *Set) Added(before *Set) (names []string) {
-	had := map[digest]bool{}
-	for i := range before.slots {
-		had[before.slots[i].def] = true
-	}
+	had := before.definitions()
 	for i := range s.features {
 		if f := &s.features[i]; f.slot >= 0 && !had[s.slots[f.slot].def] {
 			names = append(names, s.names[i])
@@ -81,14 +78,19 @@ func (s *Set) Added(before *Set) (names []string) {
 // Unbounded gives the features of the set that look back to the beginning and that
 // another one defines too.
 func (s *Set) Unbounded(before *Set) (names []string) {
-	had := map[digest]bool{}
-	for i := range before.slots {
-		had[before.slots[i].def] = true
-	}
+	had := before.definitions()
 	for i := range s.features {
 		if f := &s.features[i]; f.slot >= 0 && s.slots[f.slot].window == 0 && had[s.slots[f.slot].def] {
 			names = append(names, s.names[i])
 		}
 	}
 	return names
+}
+
+func (s *Set) definitions() map[digest]bool {
+	defs := map[digest]bool{}
+	for i := range s.slots {
+		defs[s.slots[i].def] = true
+	}
+	return defs
 }
