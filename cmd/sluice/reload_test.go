@@ -118,6 +118,16 @@ func (c *callers) more(t *testing.T, n int) {
 	await(t, "more answers", func() bool { return c.count() >= want })
 }
 
+// release is the digest of the one that decides.
+func (s *server) release() string {
+	s.t.Helper()
+	var v struct{ Release string }
+	if err := json.Unmarshal(s.get("/version").body, &v); err != nil {
+		s.t.Fatal(err)
+	}
+	return v.Release
+}
+
 // Good, broken, good under load. Every decision is made by the release that the
 // journal says was active at its position, and by that one alone.
 func TestReload(t *testing.T) {
@@ -145,25 +155,18 @@ func TestReload(t *testing.T) {
 		}
 	}
 	hangup := func() { s.cmd.Process.Signal(syscall.SIGHUP) }
-	release := func() string {
-		var v struct{ Release string }
-		if err := json.Unmarshal(s.get("/version").body, &v); err != nil {
-			t.Fatal(err)
-		}
-		return v.Release
-	}
 	loaded := func() bool {
 		return bytes.Contains(s.get("/metrics").body, []byte("\nsluice_ruleset_last_load_successful 1\n"))
 	}
 	versions := 1
 	change := func(hours int) {
 		t.Helper()
-		before := release()
+		before := s.release()
 		write(path, bytes.Replace(good, []byte("expires: 48h"), fmt.Appendf(nil, "expires: %dh", hours), 1))
 		if versions++; versions%2 == 0 { // else it is found without being told
 			hangup()
 		}
-		await(t, "the new release", func() bool { return release() != before })
+		await(t, "the new release", func() bool { return s.release() != before })
 	}
 
 	change(47)
@@ -174,12 +177,12 @@ func TestReload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := release()
+	before := s.release()
 	write(card, bytes.Replace(whole, []byte("amount.base < 5"), []byte("amout.base < 5"), 1))
 	hangup()
 	await(t, "the broken directory to be noticed", func() bool { return !loaded() })
 	c.more(t, 20)
-	if got := release(); got != before {
+	if got := s.release(); got != before {
 		t.Errorf("the broken directory made %s decide, want %s to go on", got, before)
 	}
 	ready := s.get("/readyz")
@@ -192,7 +195,7 @@ func TestReload(t *testing.T) {
 	write(card, whole)
 	hangup()
 	await(t, "the mended directory to be noticed", loaded)
-	if got := release(); got != before {
+	if got := s.release(); got != before {
 		t.Errorf("the mended directory is %s, want %s", got, before)
 	}
 	if ready := s.get("/readyz"); ready.status != 200 {

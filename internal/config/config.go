@@ -46,6 +46,7 @@ type Config struct {
 	Decisions     Decisions  `key:"decisions"`
 	Checkpoint    Checkpoint `key:"checkpoint"`
 	State         State      `key:"state"`
+	Backfill      Backfill   `key:"backfill"`
 	Disk          Disk       `key:"disk"`
 	Limits        Limits     `key:"limits"`
 	PAN           PAN        `key:"pan"`
@@ -145,6 +146,11 @@ type Checkpoint struct {
 // State is what features remember of entities.
 type State struct {
 	Memory Size `key:"memory" default:"2GiB" min:"1MiB" help:"about how much of the entities stays in memory; the others are read from the store when an event touches them"`
+}
+
+// Backfill is what learning the past of new features may take from live decisions.
+type Backfill struct {
+	CPUPercent int `key:"cpu_percent" default:"30" min:"1" max:"100" help:"percent of one core that a backfill may take; it rests while events wait all the same"`
 }
 
 // Disk keeps the process away from a full disk, which would kill it.
