@@ -47,6 +47,7 @@ func loseTail(t *testing.T, dir string, n int) {
 // What was published says otherwise, and the process must not go on, whatever
 // comes in meanwhile: positions would be used a second time.
 func TestPublishedBeyondTheJournal(t *testing.T) {
+	alone(t)
 	for _, busy := range []bool{false, true} {
 		t.Run(fmt.Sprintf("busy=%v", busy), func(t *testing.T) {
 			b := newBroker(t)
@@ -100,6 +101,7 @@ func TestPublishedBeyondTheJournal(t *testing.T) {
 
 // A second engine of the same name is refused, and the first one goes on.
 func TestASecondEngineOfTheSameName(t *testing.T) {
+	alone(t)
 	b := newBroker(t)
 	first := newServer(t, b.config()...)
 	first.start()

@@ -31,6 +31,7 @@ func TestBackfillInWords(t *testing.T) {
 // A backfill that may have a whole core does not rest while nothing else is to be
 // done; one that may have a twentieth of it rests 19 times as long as it works.
 func TestBackfillTakesItsPercent(t *testing.T) {
+	alone(t)
 	rules, add := rulesCopy(t)
 	for n, percent := range []int{100, 5} {
 		s := newServer(t, "rulesets="+rules, fmt.Sprintf("backfill.cpu_percent=%d", percent))

@@ -20,6 +20,7 @@ func paymentAt(id, amount string, at time.Time) []byte {
 // What a data directory holds belongs together: a part that is missing is made
 // again from the others, or named.
 func TestPartsOfADataDirectory(t *testing.T) {
+	alone(t)
 	s := newServer(t)
 	s.start()
 	if _, err := os.Stat(filepath.Join(s.dir, "BALLAST")); err == nil {
@@ -81,6 +82,7 @@ func TestPartsOfADataDirectory(t *testing.T) {
 
 // A first start that is killed at any moment leaves a directory that starts.
 func TestKillFirstStart(t *testing.T) {
+	alone(t)
 	random := seeded(t, 3)
 	for range torture(6, 100) {
 		s := newServer(t)

@@ -54,6 +54,7 @@ func (s *server) doctor(args ...string) (e examination) {
 // Well before the first start, while it serves and after; and each thing that can
 // be wrong is told as that.
 func TestDoctor(t *testing.T) {
+	alone(t)
 	b := newBroker(t)
 	key := filepath.Join(t.TempDir(), "key")
 	s := newServer(t, append(b.config(), "journal.retain=400d")...)

@@ -71,6 +71,7 @@ func TestDeadline(t *testing.T) {
 // Under the disk's reserve nothing is kept and nothing is lost: HTTP gets the
 // fallback without an id, the source waits, and both go on when there is room.
 func TestDiskReserve(t *testing.T) {
+	alone(t)
 	b := newBroker(t)
 	s := newServer(t, b.config()...)
 	s.start()

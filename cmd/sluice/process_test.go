@@ -55,6 +55,14 @@ func torture(few, many int) int {
 	return few
 }
 
+// alone skips a test under the race detector: what it does in processes one after the
+// other, to files or to a start, has nothing beside it that others do not have too.
+func alone(t *testing.T) {
+	if t.Helper(); raced {
+		t.Skip("nothing goes on beside it, and processes start slowly under the race detector")
+	}
+}
+
 // seeded gives the test's random source and prints how to have it again.
 func seeded(t *testing.T, normal uint64) *rand.Rand {
 	if s := os.Getenv("SLUICE_TEST_SEED"); s != "" {
@@ -154,6 +162,9 @@ func (s *server) launch() {
 			s.mu.Lock()
 			s.log.WriteString(line)
 			s.mu.Unlock()
+			if strings.Contains(line, "WARNING: DATA RACE") { // also of one that is killed later
+				s.t.Error("a data race in a process")
+			}
 			if m := servingLine.FindStringSubmatch(line); m != nil {
 				s.base = "http://" + m[1]
 				close(ready)

@@ -17,6 +17,7 @@ import (
 
 // The program from outside: what it prints where, and its exit codes.
 func TestScripts(t *testing.T) {
+	alone(t)
 	rules, err := filepath.Abs(paymentRules)
 	if err != nil {
 		t.Fatal(err)

@@ -123,6 +123,7 @@ func hasKey(m map[string]int, key string) bool {
 
 // What a ruleset reads and no table gives is told once, and where it is read.
 func TestTablesThatAreNeeded(t *testing.T) {
+	alone(t)
 	rules := filepath.Join(t.TempDir(), "rules")
 	if err := os.CopyFS(rules, os.DirFS(paymentRules)); err != nil {
 		t.Fatal(err)
