@@ -9,6 +9,9 @@ late:  some come later than others that happened after them, and some twice. Eve
 Prints `feature,compared,wrong` for each feature and `rows,compared,wrong` in the end. Values are
 compared bit by bit: what is counted and added up is integers here and there; of what is divided
 or has a root drawn there is one division and one root, each rounded once, here and there.
+Kilometres come from the same haversine formula with the same radius, but with the sines of the
+C library here and those of a series there, whose last bits differ: distance and speed may be one
+part in 10^9 off, 1 mm below a kilometre. What is within so many kilometres is a count, and exact.
 """
 import math
 import os
@@ -23,6 +26,7 @@ SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 LATENESS, HORIZON = 25 * HOUR, 180 * DAY  # the defaults of features.yaml
 NEVER = 10_000 * DAY
 EXACT = 1 << 53  # integers up to here are float64
+NEAR = "1e-9 * greatest(1, abs(want.{0}))"  # what kilometres may differ by
 
 mode, events, features = sys.argv[1:]
 db = duckdb.connect()
@@ -35,13 +39,13 @@ class Feature:
     make is SQL over the counted events; {f} stands behind every aggregate and says which of them it
     is over. Two texts: the first over a join, the second over a window. over divides it, in float64
     when both are exact there, else in Python; root is drawn in Python. own is the event's own value
-    that it is compared with, without which it is missing.
+    that it is compared with, without which it is missing. near allows for other sines.
     """
 
     def __init__(self, observe, make, window=NEVER, *, read=None, delay=0, where="true", events=None, of=None, exclude=False,
-                 over="1", nothing=None, own=None, least=0, root=False):
+                 over="1", nothing=None, own=None, least=0, root=False, near=False):
         self.observe, self.read = (observe if isinstance(observe, list) else [observe]), read or observe
-        self.window, self.delay, self.exclude, self.nothing, self.over, self.root = window, delay, exclude or own and own[1], nothing, over, root
+        self.window, self.delay, self.exclude, self.nothing, self.over, self.root, self.near = window, delay, exclude or own and own[1], nothing, over, root, near
         types = f"type IN ({', '.join(repr(e) for e in events)})" if events else "type <> 'label'"
         self.counts = f"({types} AND ({where})" + (f" AND {of} IS NOT NULL)" if of else ")")
         self.make = []
@@ -88,6 +92,8 @@ def benford():
     return " + ".join(parts)
 
 
+# From the place of the newest event to one's own; a place is a list of degrees, and km a macro.
+moved = "km(arg_max(place, ord) {f}, any_value(own_place))"
 AUTHORIZATION = ["payment.authorization"]
 run = both("coalesce(nullif(list_position(LIST, false), 0) - 1, count(*) {f})")
 last3 = both("list_sum(LIST[1:3])"), both("10000 * len(LIST[1:3])")
@@ -127,22 +133,28 @@ FEATURES = {
                           over=tuple(t.replace("{of}", "value") for t in last3[1])),
     "customer_channel": Feature("customer", "levenshtein(arg_max(channel, ord) {f}, any_value(own_channel))", 7 * DAY, of="channel", events=AUTHORIZATION, own=("channel", True)),
     "merchant_benford_6h": Feature("merchant", benford(), 6 * HOUR, of="value", events=AUTHORIZATION, least=10),
+    "customer_near_7d": Feature("customer", ("count(*) {f AND km(place, own_place) <= 5}", "coalesce(len(list_filter(list(place) {f}, lambda p: km(p, own_place) <= 5)), 0)"),
+                                7 * DAY, of="place", events=AUTHORIZATION, own=("place", True)),
+    "customer_moved": Feature("customer", moved, 24 * HOUR, of="place", own=("place", True), near=True),
+    "card_speed": Feature("card", moved, of="place", own=("place", True), near=True, over="(greatest(any_value(now) - arg_max(ts, ord) {f}, 1000) / 3600000.0)"),
     "account_out_24h": total("sender", "value", 24 * HOUR),
 }
 # Formulas, over the values of others.
 FORMULAS = {"pass_through": "CASE WHEN account_in_24h > 0 THEN account_out_24h / account_in_24h WHEN account_in_24h IS NOT NULL THEN 0 END"}
 
+db.execute("""CREATE MACRO km(a, b) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL THEN 2 * 6371.0088 * asin(sqrt(least(1,
+    pow(sin(radians(b[1] - a[1]) / 2), 2) + cos(radians(a[1])) * cos(radians(b[1])) * pow(sin(radians(b[2] - a[2]) / 2), 2)))) END""")
 # What the events say, in the order in which they came; a second one with an id is the first one again.
 db.execute("""
 CREATE TABLE raw AS SELECT row_number() OVER () AS pos, * FROM read_json(?, format = 'newline_delimited', columns = {
     arrival: 'TIMESTAMP', event: 'STRUCT(id VARCHAR, "type" VARCHAR, "time" TIMESTAMP)', amount: 'STRUCT("value" VARCHAR, currency VARCHAR)',
-    payment: 'STRUCT(status VARCHAR)', customer: 'STRUCT(id VARCHAR)', card: 'STRUCT(token VARCHAR, country VARCHAR)', device: 'STRUCT(id VARCHAR)',
+    payment: 'STRUCT(status VARCHAR)', customer: 'STRUCT(id VARCHAR)', card: 'STRUCT(token VARCHAR, country VARCHAR)', device: 'STRUCT(id VARCHAR, lat DOUBLE, lon DOUBLE)',
     merchant: 'STRUCT(id VARCHAR)', sender: 'STRUCT(id VARCHAR, account VARCHAR)', receiver: 'STRUCT(account VARCHAR)',
     "label": 'STRUCT(event VARCHAR, kind VARCHAR, reason VARCHAR)', custom: 'STRUCT(channel VARCHAR)'})""", [events])
 db.execute("""
 CREATE TABLE once AS SELECT pos, event.id AS id, event.type AS type, least(epoch_ms(event.time), epoch_ms(arrival) + 5 * 60000) AS ts,
     (amount.value::DECIMAL(18, 4) * 10000)::BIGINT AS value, left(value::VARCHAR, 1)::INT AS digit, CASE WHEN amount.currency = 'USD' THEN value END AS base,
-    payment.status AS status, custom.channel AS channel,
+    payment.status AS status, custom.channel AS channel, CASE WHEN device.lat IS NOT NULL THEN [device.lat, device.lon] END AS place,
     customer.id AS customer, card.token AS card, card.country AS card_country, device.id AS device, merchant.id AS merchant,
     sender.account AS sender, receiver.account AS receiver, sender.id || chr(0) || receiver.account AS payee,
     label.event AS named, CASE WHEN type = 'chargeback' THEN 'chargeback' ELSE label.kind END AS kind,
@@ -151,7 +163,7 @@ FROM raw QUALIFY row_number() OVER (PARTITION BY event.id ORDER BY pos) = 1""")
 # The watermark is the newest time that came before; too late is not counted, and read as of the oldest instant kept.
 db.execute(f"""
 CREATE TABLE timed AS SELECT *, max(ts) OVER (ORDER BY pos) - {LATENESS} AS floor, ts < floor AS too_late, greatest(ts, floor) AS now,
-    ts * 1000000 + pos AS ord, base AS own_base, device AS own_device, channel AS own_channel FROM once""")
+    ts * 1000000 + pos AS ord, base AS own_base, device AS own_device, channel AS own_channel, place AS own_place FROM once""")
 # A label counts for the entities of the event that it names, the first of its kind; a second one, when it is no chargeback, for none.
 KEYS = ["customer", "card", "device", "merchant", "sender", "receiver", "payee"]
 db.execute(f"""
@@ -160,8 +172,8 @@ CREATE TABLE labels AS SELECT l.pos, l.type = 'label' AND row_number() OVER w > 
 FROM timed l JOIN timed e ON l.named = e.id AND e.pos < l.pos AND l.floor + {LATENESS} - e.ts <= {HORIZON}
 WHERE l.type IN ('label', 'chargeback') WINDOW w AS (PARTITION BY e.id, l.kind ORDER BY l.pos)""")
 
-OBSERVED = "pos, ts, ord, type, value, digit, base, status, channel, card_country, device, merchant, fraud"
-READ = "pos, now, own_base, own_device, own_channel"
+OBSERVED = "pos, ts, ord, type, value, digit, base, status, channel, place, card_country, device, merchant, fraud"
+READ = "pos, now, own_base, own_device, own_channel, own_place"
 
 
 def entity(key, what):
@@ -252,7 +264,8 @@ for i, group in enumerate(groups.values()):
 want = "SELECT timed.pos, id, " + ", ".join(FEATURES) + " FROM timed " + " ".join(f"LEFT JOIN v_{name} ON v_{name}.pos = timed.pos" for name in FEATURES)
 formulas = ", ".join(f"{sql} AS {name}" for name, sql in FORMULAS.items())
 names = list(FEATURES) + list(FORMULAS)
-differ = {name: f"(ours.{name}::DOUBLE IS DISTINCT FROM want.{name}::DOUBLE OR ours.event_id IS NULL OR want.id IS NULL)" for name in names}
+off = {name: NEAR.format(name) if name in FEATURES and FEATURES[name].near else "0" for name in names}
+differ = {name: f"(coalesce(abs(ours.{name}::DOUBLE - want.{name}::DOUBLE) > {off[name]}, (ours.{name} IS NULL) <> (want.{name} IS NULL)) OR ours.event_id IS NULL OR want.id IS NULL)" for name in names}
 db.execute(f"""CREATE TABLE compared AS SELECT want.pos, coalesce(want.id, ours.event_id) AS id,
     {', '.join(f"ours.{n}::DOUBLE AS ours_{n}, want.{n}::DOUBLE AS want_{n}, {differ[n]} AS wrong_{n}" for n in names)}
     FROM (SELECT *, {formulas} FROM ({want})) want FULL JOIN ours ON want.id = ours.event_id""")
