@@ -204,9 +204,9 @@ func same(t testing.TB, what string, got, want []byte) {
 }
 
 func TestSameBitsWhateverTheBatchAndTheCores(t *testing.T) {
-	events := world(1, 3000)
+	events := world(1, torture(3000, 3000))
 	decisions, features := decideFile(t, events, 512)
-	if n := bytes.Count(decisions, []byte("\n")); n < 500 {
+	if n := bytes.Count(decisions, []byte("\n")); n < len(events)/6 {
 		t.Fatalf("%d decisions from %d events: too few to mean anything", n, len(events))
 	}
 	for _, cores := range []int{1, 2, 4} {
@@ -222,9 +222,10 @@ func TestSameBitsWhateverTheBatchAndTheCores(t *testing.T) {
 
 func TestReplayGivesWhatWasDecidedLive(t *testing.T) {
 	dir := t.TempDir()
-	events := world(2, 2000)
+	events := world(2, torture(2000, 2000))
+	before := len(events) * 3 / 4
 	c := start(t, dir, options())
-	live := bodies(c.feed(events[:1500], 0))
+	live := bodies(c.feed(events[:before], 0))
 	c.close()
 
 	sum, first := replayed(t, dir, 512)
@@ -233,7 +234,7 @@ func TestReplayGivesWhatWasDecidedLive(t *testing.T) {
 	same(t, "replay in batches of one", again, live)
 
 	c = start(t, dir, options()) // after a restart the rest is judged as if nothing had been
-	live = append(live, bodies(c.feed(events[1500:], 1500))...)
+	live = append(live, bodies(c.feed(events[before:], before))...)
 	c.close()
 	sum2, all := replayed(t, dir, 512)
 	same(t, "replay over a restart", all, live)

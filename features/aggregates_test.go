@@ -375,7 +375,7 @@ func TestOneBusyEntityAgainstModel(t *testing.T) {
 		var v Vector
 		var scope expression.Scope
 		clock, wrong := start, map[string]bool{}
-		for n := range 100 {
+		for n := range unlessShort(100, 25) {
 			clock += risk.Time([]int{1, 1000, 60_000, 300_000, 2_000_000}[rng.IntN(5)])
 			rec := &risk.Record{Tenant: "a", Arrival: clock}
 			e := &rec.Event

@@ -287,7 +287,7 @@ func TestBusyEntitiesAgainstScan(t *testing.T) {
 	kept, computed := newRig(t, features), newRig(t, features)
 	computed.st.busy = math.MaxInt
 	now := 0.0
-	for i := range 2_500 {
+	for i := range unlessShort(2_500, 900) {
 		now += rng.Float64()
 		at := now
 		switch rng.IntN(40) {
@@ -331,7 +331,7 @@ func TestCheckpointsAreStable(t *testing.T) {
 	var p Prepared
 	var v Vector
 	var scope expression.Scope
-	for _, rec := range traffic(20_000, 300, 60_000) {
+	for _, rec := range traffic(unlessShort(20_000, 2_000), 300, 60_000) {
 		set.Prepare(rec, &scope, &p)
 		st.Observe(&p, rec.Event.Time, rec.Arrival, &v)
 	}
@@ -538,8 +538,9 @@ func TestRestoreUnderAnotherRelease(t *testing.T) {
 	var p Prepared
 	var v, w Vector
 	var scope expression.Scope
-	recs := traffic(4000, 20, 5000)
-	for _, rec := range recs[:2000] {
+	half := unlessShort(2000, 500)
+	recs := traffic(2*half, 20, 5000)
+	for _, rec := range recs[:half] {
 		before.Prepare(rec, &scope, &p)
 		st.Observe(&p, rec.Event.Time, rec.Arrival, &v)
 	}
@@ -549,7 +550,7 @@ func TestRestoreUnderAnotherRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, rec := range recs[2000:] {
+	for i, rec := range recs[half:] {
 		after.Prepare(rec, &scope, &p)
 		st.Observe(&p, rec.Event.Time, rec.Arrival, &v)
 		back.Observe(&p, rec.Event.Time, rec.Arrival, &w)
@@ -561,4 +562,13 @@ func TestRestoreUnderAnotherRelease(t *testing.T) {
 	if len(v.Partial) == 0 {
 		t.Error("no feature is partial after a release that adds some")
 	}
+}
+
+// unlessShort is how many there are of something, fewer under the race detector, which
+// a state that one goroutine owns gives little to find.
+func unlessShort(n, short int) int {
+	if testing.Short() {
+		return short
+	}
+	return n
 }
