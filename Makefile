@@ -42,7 +42,7 @@ staticcheck: ## staticcheck; its first run builds it, about a minute
 
 .PHONY: race
 race: ## all tests under the race detector; the process tests in their short form
-	CGO_ENABLED=1 go test -race -short -timeout 10m $(TESTFLAGS) $(PKG)
+	CGO_ENABLED=1 go test -race -short -timeout 15m $(TESTFLAGS) $(PKG)
 
 # A tool or database out of reach is said and does not fail the build; a finding
 # does. govulncheck ends with 3 when it found something, which `go run` prints.
@@ -81,7 +81,7 @@ torture: ## the long tests: crash, power cut, corruption; up to two hours
 # A real Apache Kafka: jars from Maven Central, run by the tests on loopback.
 KAFKA := $(CURDIR)/.cache/kafka
 PYTHON := $(CURDIR)/.cache/python
-KAFKA_TEST := SLUICE_TEST_KAFKA='$(KAFKA)/lib' SLUICE_TEST_PYTHON='$(PYTHON)/bin/python' nice go test -count 1 -p 1
+KAFKA_TEST := SLUICE_TEST_KAFKA='$(KAFKA)/lib' SLUICE_TEST_PYTHON='$(PYTHON)/bin/python' nice go test -count 1 -p 1 -parallel 4
 
 $(KAFKA)/fetched: internal/kafkatest/pom.xml
 	@command -v java >/dev/null && command -v mvn >/dev/null || { echo "needs Java 17 or later and Maven"; exit 1; }
@@ -96,7 +96,7 @@ $(PYTHON)/fetched: internal/kafkatest/requirements.txt
 	touch $@
 
 .PHONY: test-kafka
-test-kafka: $(KAFKA)/fetched $(PYTHON)/fetched ## tests against a real Apache Kafka: needs Java 17, Maven and Python, about 8 minutes
+test-kafka: $(KAFKA)/fetched $(PYTHON)/fetched ## tests against a real Apache Kafka: needs Java 17, Maven and Python, about 7 minutes
 	$(KAFKA_TEST) -timeout 20m -run '^TestKafka' $(or $(TESTFLAGS),-v) ./internal/kafkatest ./internal/stream ./cmd/sluice
 
 .PHONY: test-oracle

@@ -22,6 +22,7 @@ import (
 // the order of positions, with its alert; and the journal, replayed without any
 // trouble, gives the same bytes.
 func TestKafkaChaos(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := kafkatest.Start(t, kafkatest.Options{Nodes: 3})
 	topics(t, c)
 	random := seeded(t, 11)

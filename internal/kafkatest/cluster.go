@@ -242,10 +242,19 @@ func (c *Cluster) Client(opts ...kgo.Opt) *kgo.Client {
 	return cl
 }
 
+// given are the ports of all clusters of this process: one whose node is down at the
+// moment looks free.
+var given struct {
+	sync.Mutex
+	ports []int
+}
+
 // freePorts are below those that the system gives to outgoing connections, so that
 // nobody takes the port of a node that is down.
 func freePorts(n int) (ports []int, err error) {
 	const first, width = 20_000, 12_000
+	given.Lock()
+	defer given.Unlock()
 	var b [2]byte
 	for tries := 0; len(ports) < n; tries++ {
 		if tries > 1000 {
@@ -253,14 +262,15 @@ func freePorts(n int) (ports []int, err error) {
 		}
 		rand.Read(b[:])
 		port := first + (int(b[0])<<8+int(b[1]))%width
+		if slices.Contains(given.ports, port) {
+			continue
+		}
 		var l net.Listener
 		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
 			continue
 		}
 		l.Close()
-		if !slices.Contains(ports, port) {
-			ports = append(ports, port)
-		}
+		ports, given.ports = append(ports, port), append(given.ports, port)
 	}
 	return ports, nil
 }

@@ -123,7 +123,7 @@ func TestFaultsGiveEverythingOnce(t *testing.T) {
 	case os.Getenv("SLUICE_TORTURE") != "":
 		seeds = 3000
 	case testing.Short():
-		seeds = 12
+		seeds = 5
 	}
 	warm(t)
 	var mu sync.Mutex
