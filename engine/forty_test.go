@@ -18,9 +18,20 @@ import (
 // forty is a release with 40 features over 6 entities and 100 rules about them.
 func forty(t testing.TB) *engine.Bundle {
 	t.Helper()
-	text, err := os.ReadFile("testdata/forty/features.yaml")
+	b, err := buildForty()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if n := len(b.Rules.Features.Names()); n != 40 {
+		t.Fatalf("%d features, want 40", n)
+	}
+	return b
+}
+
+func buildForty() (*engine.Bundle, error) {
+	text, err := os.ReadFile("testdata/forty/features.yaml")
+	if err != nil {
+		return nil, err
 	}
 	var rules strings.Builder
 	rules.WriteString("apiVersion: rules/v1\nscenario: pay\nrules:\n")
@@ -29,20 +40,13 @@ func forty(t testing.TB) *engine.Bundle {
 		fmt.Fprintf(&rules, "  - {id: r%d, stage: review, when: '%s >= %d and amount.base > %d and card.country != merchant.country', reason: R1}\n",
 			i, counts[i%len(counts)], 20+i, 100+i)
 	}
-	b, err := engine.Build(diag.Files{
+	return engine.Build(diag.Files{
 		"ruleset.yaml": []byte("apiVersion: ruleset/v1\nruleset: forty\nbase_currency: USD\nscenarios:\n  pay:\n    events: [payment.authorization]\n" +
 			"    subject: customer.id\n    timeout: {then: review}\n    missing_feature: ignore\n"),
 		"reasons.yaml":  []byte("apiVersion: reasons/v1\nreasons:\n  R1: {public: {en: one}}\n"),
 		"rules/r.yaml":  []byte(rules.String()),
 		"features.yaml": text,
 	}, tables())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := len(b.Rules.Features.Names()); n != 40 {
-		t.Fatalf("%d features, want 40", n)
-	}
-	return b
 }
 
 // crowd is who takes part: about a million entities, of which some are met much

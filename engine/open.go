@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-risk/sluice/features"
@@ -159,6 +160,10 @@ func (c *Cell) restore() error {
 	if c.progress.marks = s.Marks; len(s.Marks) > 0 {
 		c.oldest.Store(int64(s.Marks[0].At))
 	}
+	began, rows, bytes := time.Now(), atomic.Int64{}, atomic.Int64{}
+	defer func() {
+		c.log.Info("entities verified", "rows", rows.Load(), "bytes", bytes.Load(), "dur", time.Since(began))
+	}()
 	// The scan also proves that no entity is lost, stale or back from the dead.
 	return c.store.ProveEntities(func(space store.Space, key, value []byte, sum uint64) error {
 		if space != c.space { // of a second walk, or to be removed
@@ -168,6 +173,8 @@ func (c *Cell) restore() error {
 			return errors.New("engine: the store holds entities of no release")
 		}
 		w.state.Known(key)
+		rows.Add(1)
+		bytes.Add(int64(len(key) + len(value)))
 		return nil
 	})
 }

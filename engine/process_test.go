@@ -33,6 +33,10 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "fill":
 		childFill(os.Args[1])
+	case "grow":
+		childGrow(os.Args[1], os.Args[2])
+	case "serve":
+		childServe(os.Args[1])
 	case "judge":
 		childJudge(os.Args[1])
 	case "backfill":

@@ -106,8 +106,10 @@ type bank struct {
 	scope    expression.Scope
 }
 
-func newBank(tb testing.TB, budget int64) *bank {
-	set, faults := features.Load("features.yaml", []byte(forty()), expression.NewEnv("USD", nil))
+func newBank(tb testing.TB, budget int64) *bank { return newBankOf(tb, forty(), budget) }
+
+func newBankOf(tb testing.TB, src string, budget int64) *bank {
+	set, faults := features.Load("features.yaml", []byte(src), expression.NewEnv("USD", nil))
 	if len(faults) > 0 {
 		tb.Fatal(faults)
 	}
@@ -118,15 +120,19 @@ func newBank(tb testing.TB, budget int64) *bank {
 	}
 	b := &bank{TB: tb, store: s, dir: dir, state: features.NewState(set), set: set}
 	tb.Cleanup(func() { b.store.Close() })
+	b.attach(budget)
+	return b
+}
+
+func (b *bank) attach(budget int64) {
 	b.state.Attach(budget, func(f func(features.Reader) error) error {
-		v, err := s.View()
+		v, err := b.store.View()
 		if err != nil {
 			return err
 		}
 		defer v.Close()
 		return f(viewed{v})
 	})
-	return b
 }
 
 // batch takes events through prefetch and features.

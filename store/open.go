@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -58,9 +59,11 @@ func Open(dir string, o Options) (_ *Store, err error) {
 	if s.format, err = readFormat(dir, o.MemTable); err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	if err := verifyTables(dir, o.Logger); err != nil {
 		return nil, err
 	}
+	verified := time.Now()
 	if s.db, err = openBadger(badgerOptions(dir, o.MemTable, o.Logger)); err != nil {
 		return nil, err
 	}
@@ -69,6 +72,7 @@ func Open(dir string, o Options) (_ *Store, err error) {
 	}
 	s.measure()
 	s.o.Metrics.position.Set(float64(s.last.position))
+	o.Logger.Info("store opened", "position", s.last.position, "verified_in", verified.Sub(began), "opened_in", time.Since(verified))
 	return s, nil
 }
 
