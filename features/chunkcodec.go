@@ -4,13 +4,15 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/sluice-risk/sluice/risk"
 )
 
 // append encodes the entries of a chunk from one on, column by column: times and
 // money as differences, mask words in runs of equal ones, numbers with their zero
-// bits dropped, hashes by how far back the same one stands.
+// bits dropped, truths as bits, hashes by how far back the same one stands. A column
+// like one before it is that one's number and a power of ten.
 func (c *chunk) append(b []byte, l *layout, from int) []byte {
 	stride, words := l.stride(), l.words()
 	b = append(b, chunkVersion)
@@ -38,6 +40,16 @@ func (c *chunk) append(b []byte, l *layout, from int) []byte {
 	for i, col := range l.columns {
 		before := int64(0)
 		values := c.part(1+words+i, stride)[from:]
+		like, power := 0, 0
+		for k := 0; k < i && like == 0; k++ {
+			if power = powerOf(values, c.part(1+words+k, stride)[from:]); power >= 0 {
+				like = k + 1
+			}
+		}
+		if b = binary.AppendUvarint(b, uint64(like)); like > 0 {
+			b = append(b, byte(power))
+			continue
+		}
 		for i, v := range values {
 			switch col.kind {
 			case moneyColumn:
@@ -45,7 +57,12 @@ func (c *chunk) append(b []byte, l *layout, from int) []byte {
 				before = int64(v)
 			case numberColumn:
 				b = binary.AppendUvarint(b, bits.ReverseBytes64(v))
-			case truthColumn, textColumn:
+			case truthColumn:
+				if i%8 == 0 {
+					b = append(b, 0)
+				}
+				b[len(b)-1] |= byte(v) << (i % 8)
+			case textColumn:
 				b = binary.AppendUvarint(b, v)
 			default:
 				if back := distanceBack(values[:i], v); back > 0 {
@@ -57,6 +74,23 @@ func (c *chunk) append(b []byte, l *layout, from int) []byte {
 		}
 	}
 	return b
+}
+
+// tens are by how much the values of two columns may differ that say the same: an
+// amount in its currency has more decimals than in the base currency, if that is
+// another one.
+var tens = [...]uint64{1, 10, 100, 1000, 10_000}
+
+// powerOf gives the power of ten by which all values differ from others, -1 for none.
+func powerOf(values, others []uint64) int {
+	return slices.IndexFunc(tens[:], func(ten uint64) bool {
+		for i, v := range values {
+			if v != others[i]*ten {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // farthest is how far back an equal hash is looked for.
@@ -121,6 +155,14 @@ func (c *chunk) restore(d *decoder, l *layout) {
 	for k, col := range l.columns {
 		before := int64(0)
 		part := c.part(1+words+k, stride)
+		if like := d.upTo(k); like > 0 {
+			times := tens[d.upTo(len(tens)-1)]
+			for i, v := range c.part(words+like, stride) {
+				part[i] = v * times
+			}
+			continue
+		}
+		eight := byte(0)
 		for i := range part {
 			switch col.kind {
 			case moneyColumn:
@@ -128,7 +170,12 @@ func (c *chunk) restore(d *decoder, l *layout) {
 				part[i] = uint64(before)
 			case numberColumn:
 				part[i] = bits.ReverseBytes64(d.uvarint())
-			case truthColumn, textColumn:
+			case truthColumn:
+				if i%8 == 0 {
+					eight = d.byte()
+				}
+				part[i] = uint64(eight >> (i % 8) & 1)
+			case textColumn:
 				part[i] = d.uvarint()
 			default:
 				if back := int(d.byte()); back > i {

@@ -14,7 +14,7 @@ import (
 const (
 	smallVersion = 1
 	headVersion  = 3
-	chunkVersion = 2
+	chunkVersion = 3
 	keysVersion  = 2
 )
 

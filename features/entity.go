@@ -358,7 +358,7 @@ func (st *State) makeRoom(e *entity, i int) {
 			return
 		}
 	}
-	e.resize(c, min(2*c.n, maxEntries(stride)))
+	e.resize(c, roomFor(c.n, stride))
 }
 
 func (e *entity) resize(c *chunk, room int) {

@@ -25,7 +25,9 @@ type chunk struct {
 var chunkEntries = 256
 
 // maxEntries bounds a chunk so that its worst encoding fits a stored value, too.
-func maxEntries(stride int) int { return min(chunkEntries, maxValue/(maxVarint*(stride+1))) }
+func maxEntries(stride int) int {
+	return min(chunkEntries, (maxValue-stride)/(maxVarint*(stride+1)))
+}
 
 func (c *chunk) room(stride int) int { return len(c.data) / stride }
 
@@ -120,6 +122,10 @@ func (e *entity) after(t risk.Time) cursor {
 
 const startRoom = 4
 
+// roomFor gives a full chunk a third more room: most entities have few events, and
+// what they leave free is much of what all of them take.
+func roomFor(n, stride int) int { return min(n+max(n/3, startRoom), maxEntries(stride)) }
+
 // orderStep is the distance between the places of neighbouring chunks. Tests make
 // it smaller.
 var orderStep uint64 = 1 << 32
@@ -164,7 +170,7 @@ func (e *entity) insert(at risk.Time, mask, values []uint64, st *State) bool {
 		}
 		c = &e.chunks[p.chunk]
 	case c.n == c.room(stride):
-		e.resize(c, min(2*c.n, most))
+		e.resize(c, roomFor(c.n, stride))
 	}
 	st.touch(e, p.chunk, p.entry)
 	c.insert(p.entry, stride, at, mask, values)
