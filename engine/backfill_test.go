@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -21,6 +22,7 @@ var extraEntities = map[string]string{
 	"shop":   "{key: [merchant.id, card.token]}",
 	"wallet": "{keys: [sender.id, receiver.id]}",
 	"tool":   "{key: device.id}",
+	"house":  "{key: amount.currency}", // of all payments: more than are kept one by one
 }
 
 var extraFeatures = []string{
@@ -36,13 +38,41 @@ var extraFeatures = []string{
 	"x_tool_declines:  {count: {by: tool, window: 20d, events: [payment.outcome]}}",
 	"x_tool_cards:     {distinct: {by: tool, of: card.token}}",
 	"x_card_avg_7d:    {avg: {by: card, of: amount.base, window: 7d, where: amount.base > 20}}",
+	"x_buyer_p90:      {quantile: {by: buyer, of: amount.base, q: 0.9, window: 15d}}",
+	"x_buyer_median:   {quantile: {by: buyer, of: amount.base, q: 0.5}}",
+	"x_buyer_tool:     {share: {by: buyer, of: device.id, window: 20d, min_count: 2}}",
+	"x_buyer_alike:    {similar: {by: buyer, of: amount.base, within: 0.2, window: 3d, delay: 1h}}",
+	"x_buyer_first:    {first: {by: buyer, of: amount.base, window: 4d}}",
+	"x_shop_digits:    {benford: {by: shop, of: amount.base, min_count: 5}}",
+	"x_shop_name:      {text_distance: {by: shop, of: lower(merchant.name)}}",
+	"x_shop_age:       {since_first: {by: shop, window: 30d}}",
+	"x_wallet_last3:   {avg: {by: {entity: wallet, read: sender.id}, of: amount.base, window: {last: 3}}}",
+	"x_tool_run:       {run: {by: tool, while: payment.status == \"declined\", events: [payment.outcome, payment.authorization]}}",
+	"x_tool_speed:     {speed: {by: tool, of: device, window: 6d}}",
+	"x_card_near:      {nearby: {by: card, of: device, within: 40, window: 5d}}",
+	"x_card_moved:     {distance: {by: card, of: device}}",
+	"x_card_seen:      {seen: {by: card, of: merchant.id, window: 8d}}",
+	"x_card_spread:    {stddev: {by: card, of: amount.base, window: 20d}}",
+	"x_card_shop5:     {share: {by: card, of: merchant.id, window: {last: 5}, delay: 30m}}",
+	"x_house_n:        {count: {by: house, window: 30d}}",
+	"x_house_sum:      {sum: {by: house, of: amount.base, window: 20d, delay: 2d}}",
+	"x_house_max:      {max: {by: house, of: amount.base, window: 25d, where: amount.base < 80}}",
+	"x_house_cards:    {distinct: {by: house, of: card.token, window: 30d}}",
+	"x_house_p95:      {quantile: {by: house, of: amount.base, q: 0.95, window: 30d}}",
+	"x_house_share:    {share: {by: house, of: merchant.id, window: 12d}}",
+	"x_house_alike:    {similar: {by: house, of: amount.base, within: 0.1, window: 30d}}",
+	"x_house_near:     {nearby: {by: house, of: device, within: 40}}",
+	"x_house_digits:   {benford: {by: house, of: amount.base, window: 30d}}",
+	"x_house_run:      {run: {by: house, while: amount.base < 85, window: 20d}}",
+	"x_house_last:     {avg: {by: house, of: amount.base, window: {last: 200}, where: amount.base > 30}}",
+	"x_house_pause:    {since_last: {by: house, current: exclude, where: amount.base > 88}}",
 	"x_ratio:          {expr: \"x_buyer_life > 0 ? x_buyer_amounts / x_buyer_life : 0\"}",
 }
 
-// releaseWith is the payments release with more features.
+// releaseWith is the payments release with more features, and with tiles soon.
 func releaseWith(extra []string, note string) *engine.Bundle {
 	files := maps.Clone(release().Files)
-	text := string(files["features.yaml"])
+	text := strings.Replace(string(files["features.yaml"]), "exact_events: 4096", "exact_events: 256", 1)
 	all := strings.Join(extra, "\n")
 	for _, name := range slices.Sorted(maps.Keys(extraEntities)) {
 		if strings.Contains(all, "by: "+name) || strings.Contains(all, "entity: "+name) || name == "wallet" && strings.Contains(all, "x_wallet_in") {
@@ -113,8 +143,8 @@ func dense(r *rand.Rand, n int) (events [][]byte) {
 		var body string
 		switch k := r.IntN(20); {
 		case k < 9:
-			body = fmt.Sprintf(`{%s,%s,"card":{"token":%q},"customer":{"id":%q},"merchant":{"id":%q},"device":{"id":%q}}`,
-				fmt.Sprintf(head, "payment.authorization"), amount, pick("c", 9), pick("u", 7), pick("m", 3), pick("d", 5))
+			body = fmt.Sprintf(`{%s,%s,"card":{"token":%q},"customer":{"id":%q},"merchant":{"id":%q,"name":%q},"device":{"id":%q,"lat":%d.%d,"lon":%d}}`,
+				fmt.Sprintf(head, "payment.authorization"), amount, pick("c", 9), pick("u", 7), pick("m", 3), pick("Shop ", 40), pick("d", 5), 40+r.IntN(3), r.IntN(10), r.IntN(3))
 		case k < 13:
 			body = fmt.Sprintf(`{%s,%s,"customer":{"id":%q},"sender":{"id":%q,"account":%q},"receiver":{"id":%q,"account":%q}}`,
 				fmt.Sprintf(head, "transfer"), amount, pick("u", 7), pick("p", 5), pick("a", 5), pick("p", 5), pick("a", 5))
@@ -168,6 +198,39 @@ func fromTheStart(t *testing.T, b *engine.Bundle, events [][]byte, from int) []b
 	c := startWith(t, t.TempDir(), options(), b)
 	defer c.close()
 	return bodies(c.feed(events, 0)[from:])
+}
+
+// Features that were always missing, or the same, would prove nothing.
+func TestFeaturesOfBackfillsDiffer(t *testing.T) {
+	values, approximate := map[string]map[string]bool{}, map[string]int{}
+	for line := range bytes.Lines(fromTheStart(t, releaseWith(extraFeatures, "all"), dense(seeded(t, 9), 1200), 0)) {
+		var d struct {
+			Features    map[string]json.RawMessage
+			Approximate []string
+		}
+		if err := json.Unmarshal(line, &d); err != nil {
+			t.Fatal(err)
+		}
+		for name, v := range d.Features {
+			if values[name] == nil {
+				values[name] = map[string]bool{}
+			}
+			values[name][string(v)] = true
+		}
+		for _, name := range d.Approximate {
+			approximate[name]++
+		}
+	}
+	for _, f := range extraFeatures {
+		name, _, _ := strings.Cut(f, ":")
+		delete(values[name], "null")
+		if len(values[name]) < 2 {
+			t.Errorf("%s has the values %v only", name, values[name])
+		}
+	}
+	if len(approximate) < 6 {
+		t.Errorf("tiles made approximate %v only", approximate)
+	}
 }
 
 // The heart of it: whatever releases came and went, whatever was restarted, when the
