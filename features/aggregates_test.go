@@ -357,7 +357,7 @@ func init() {
 // All drawn features over the events of one entity that is always there, so that
 // what has been folded away, runs and long windows all come up.
 func TestOneBusyEntityAgainstModel(t *testing.T) {
-	defer shrink(3, 1, 3)()
+	defer shrink(3)()
 	defer func(n int64) { exactValues = n }(exactValues)
 	var names []string
 	for _, f := range drawn() {

@@ -35,12 +35,18 @@ import (
 type fold struct {
 	slot   uint32 // its number in State.numbers
 	coarse bool
-	n      int64 // events; of a run those since the condition last failed
-	sum    int128
-	best   pick // of a choice; of a run the newest event whose condition failed
-	more   *sums
+	summary
 	keys   *keySet // of those that keep values
 	recent *recent // of a window of the last N
+}
+
+// summary is the part of a fold that has the same size however many events there
+// are. A tile of a slot that keeps no values is no more than that.
+type summary struct {
+	n    int64 // events; of a run those since the condition last failed
+	sum  int128
+	best pick // of a choice; of a run the newest event whose condition failed
+	more *sums
 }
 
 // sums are for those aggregates that need more than a sum.
@@ -102,45 +108,73 @@ func (f *fold) take(s *slot, p pick) {
 		}
 		f.recent.push(p.at, p.value)
 		f.recent.trim(s.last)
+	case s.agg.keeps != noValues:
+		f.n++
+		f.add(s, p.value, 1, false)
+	default:
+		f.summary.take(s, p)
+	}
+}
+
+// take adds an event. For a choice and for sums it need not be the newest; of a
+// run those count in the order in which they come.
+func (f *summary) take(s *slot, p pick) {
+	switch digit := 0; {
 	case s.agg.choice:
-		if !f.best.set || s.agg.beats(s.column, p.value, f.best.value) {
+		if s.best(p, f.best) == p {
 			f.best = p.keep()
 		}
 	case s.agg.streak:
 		if f.n++; p.value == 0 {
 			f.n, f.best = 0, pick{at: p.at, set: true}
 		}
-	case s.agg.keeps != noValues:
+	case s.agg.sums == sumEvents:
 		f.n++
-		f.add(s, p.value, 1, false)
+	case s.agg.sums == sumValues:
+		f.n++
+		f.sum = f.sum.add(s.column.units(p.value))
+	case s.agg.sums == sumSquares:
+		units := s.column.units(p.value)
+		square := squareOf(units)
+		f.n++
+		f.sum = f.sum.add(units)
+		f.sums().squares.add(&square)
 	default:
-		f.sumUp(s, p.value)
+		if digit = s.column.digit(p.value); digit > 0 {
+			f.n++
+			f.sums().digits[digit-1]++
+		}
 	}
 }
 
-// sumUp adds to the sums, as the slot's tally does.
-func (f *fold) sumUp(s *slot, v uint64) {
-	digit := 0
-	if s.agg.sums == sumDigits {
-		if digit = s.column.digit(v); digit == 0 {
-			return
+// best gives the one of two events that a choice falls on; of two at the same
+// instant p is the newer.
+func (s *slot) best(p, q pick) pick {
+	switch {
+	case !p.set || !q.set:
+		if q.set {
+			return q
 		}
+		return p
+	case s.agg.oldest:
+		if p.at < q.at {
+			return p
+		}
+		return q
+	case p.at < q.at:
+		p, q = q, p
 	}
-	f.n++
-	if s.agg.sums >= sumDigits && f.more == nil {
+	if s.agg.beats(s.column, p.value, q.value) {
+		return p
+	}
+	return q
+}
+
+func (f *summary) sums() *sums {
+	if f.more == nil {
 		f.more = &sums{}
 	}
-	switch s.agg.sums {
-	case sumValues:
-		f.sum = f.sum.add(s.column.units(v))
-	case sumSquares:
-		units := s.column.units(v)
-		square := squareOf(units)
-		f.sum = f.sum.add(units)
-		f.more.squares.add(&square)
-	case sumDigits:
-		f.more.digits[digit-1]++
-	}
+	return f.more
 }
 
 // add adds a value that is kept, and may be coarse already; f.n counts it.
@@ -165,23 +199,7 @@ func (f *fold) add(s *slot, v uint64, n uint32, coarse bool) {
 // merge adds g, of the same slot and of newer events. It takes g's text and lists
 // over only as copies.
 func (f *fold) merge(s *slot, g *fold) {
-	if s.agg.streak && g.best.set {
-		f.n = 0
-	}
-	f.n += g.n
-	f.sum = f.sum.add(g.sum)
-	if g.best.set && (!f.best.set || s.agg.streak || s.agg.choice && s.agg.beats(s.column, g.best.value, f.best.value)) {
-		f.best = g.best.keep()
-	}
-	if g.more != nil {
-		if f.more == nil {
-			f.more = &sums{}
-		}
-		f.more.squares.add(&g.more.squares)
-		for i, n := range g.more.digits {
-			f.more.digits[i] += n
-		}
-	}
+	f.summary.merge(s, &g.summary)
 	if g.keys != nil {
 		for _, key := range g.keys.list {
 			f.add(s, key, g.keys.index.of(key), g.coarse)
@@ -194,6 +212,25 @@ func (f *fold) merge(s *slot, g *fold) {
 		f.recent.times = append(f.recent.times, g.recent.times...)
 		f.recent.values = append(f.recent.values, g.recent.values...)
 		f.recent.trim(s.last)
+	}
+}
+
+// merge adds g, of the same slot and of newer events.
+func (f *summary) merge(s *slot, g *summary) {
+	if s.agg.streak && g.best.set {
+		f.n, f.best = 0, g.best
+	}
+	f.n += g.n
+	f.sum = f.sum.add(g.sum)
+	if s.agg.choice && g.best.set {
+		f.take(s, g.best)
+	}
+	if g.more != nil {
+		more := f.sums()
+		more.squares.add(&g.more.squares)
+		for i, n := range g.more.digits {
+			more.digits[i] += n
+		}
 	}
 }
 

@@ -14,11 +14,10 @@ import (
 // moves.
 //
 // Of a choice it holds in queue, oldest first, the entries in (lo, hi] that no
-// newer one up to hi beats; tail is the first entry behind hi, and lo is where the
-// queue once began. The queue stays some entries behind the front, which are
-// looked at one by one, so that an event that is a little late finds its window's
-// end not yet queued. Of a streak the queue holds the entries of the streak that
-// ends at hi; without a window only their number, in tally.n.
+// newer one up to hi beats; tail is the first entry behind hi. For an event that is
+// a little late its first one in the window is mostly the same. Of a streak the
+// queue holds the entries of the streak that ends at hi; without a window only
+// their number, in tally.n.
 //
 // Of a choice of the oldest it only knows that no event counts in (lo, hi].
 //
@@ -33,23 +32,16 @@ type running struct {
 	recent     recent
 	whole      bool // recent holds all events there are
 
-	over   stretch    // the tiles that are in the window, too
-	best   pick       // of a choice: the one among those
-	broken bool       // of a streak: the log that was queued has ended it
-	sketch *sketch    // of a tally, where a sketch is all that is known of some tiles
-	undo   []register // of the sketch
-	rough  bool       // what was read last is approximate
+	tiled
 }
 
-// Tests make these smaller.
-var (
-	queueLag  = 8  // entries that stay out of the queue at least
-	queueWait = 24 // and at most
-)
+// queueSpare is how many entries that have left the window stay in the queue for
+// late events, beside an eighth of all. Tests make it smaller.
+var queueSpare = 16
 
 // newRunning begins the aggregate of a slot that was last read over (lo, hi].
 func newRunning(st *State, e *entity, s *slot, lo, hi risk.Time) *running {
-	r := &running{lo: lo, hi: lo, head: e.after(lo), leaves: beforeAll, over: noTiles}
+	r := &running{lo: lo, hi: lo, head: e.after(lo), leaves: beforeAll, tiled: tiled{over: noTiles}}
 	r.tail = r.head
 	f := e.foldOf(s)
 	switch {
@@ -57,7 +49,7 @@ func newRunning(st *State, e *entity, s *slot, lo, hi risk.Time) *running {
 		r.tally.start(s, f, true)
 		if s.asCoarse(e.tilesOf(s), e.past.stretch(s, lo, hi)) {
 			if s.sketches() {
-				r.sketch, r.hi = new(sketch), beforeAll
+				r.sketch, r.hi = new(history), beforeAll
 				break
 			}
 			r.tally.coarse = true
@@ -69,9 +61,7 @@ func newRunning(st *State, e *entity, s *slot, lo, hi risk.Time) *running {
 		if f != nil && s.agg.streak {
 			r.tally.n = f.n
 		}
-		if n := r.waiting(e, lo, hi); n > queueWait {
-			r.enqueue(e, s, n-queueLag)
-		}
+		r.enqueue(e, s, hi)
 	}
 	return r
 }
@@ -81,23 +71,22 @@ func newRunning(st *State, e *entity, s *slot, lo, hi risk.Time) *running {
 func (r *running) read(st *State, e *entity, s *slot, lo, hi risk.Time, q *reading) (v float64, n int64, ok bool) {
 	r.rough = false
 	switch {
-	case s.agg.tally != nil && r.isCoarse(s) != s.asCoarse(e.tilesOf(s), e.past.stretch(s, lo, hi)):
-		if hi >= r.hi {
-			e.run[s.bit] = nil
-		}
-		return 0, 0, false
-	case r.sketch != nil:
-		r.rough = true
-		return r.readSketch(e, s, lo, hi)
 	case s.agg.tally != nil:
-		if hi < r.hi && r.tail.chunk-e.after(hi).chunk > 1 {
+		if hi < r.hi && r.sketch == nil && r.tail.chunk-e.after(hi).chunk > 1 {
 			return 0, 0, false
 		}
-		r.slide(e, s, lo, hi)
-		if e.past != nil {
-			r.slideTiles(e, s, lo, hi)
-			r.rough = r.isCoarse(s) || e.past.edges(e.tilesOf(s), r.over, lo, hi)
+		if e.past != nil || r.isCoarse(s) {
+			if r.rough, ok = r.slideTiles(e, s, lo, hi); !ok {
+				if hi >= r.hi {
+					e.run[s.bit] = nil
+				}
+				return 0, 0, false
+			}
+			if r.sketch != nil {
+				return r.readSketch(e, s, lo, hi)
+			}
 		}
+		r.slide(e, s, lo, hi)
 		if r.tally.tooMany(s) {
 			r.tally.coarsen(s)
 		}
@@ -107,12 +96,12 @@ func (r *running) read(st *State, e *entity, s *slot, lo, hi risk.Time, q *readi
 		return s.total(&r.tally, q), r.tally.n, true
 	case s.agg.oldest:
 		v, ok = r.readOldest(st, e, s, lo, hi, q), true
-	case hi < r.hi || lo < r.lo:
+	case lo < r.lo:
 		return 0, 0, false
 	case s.agg.streak:
-		v, ok = r.readStreak(e, s, lo, hi), true
+		v, ok = r.readStreak(e, s, lo, hi)
 	default:
-		v, ok = r.readChoice(st, e, s, lo, hi, q), true
+		v, ok = r.readChoice(e, s, lo, hi, q)
 	}
 	return v, 0, ok
 }
@@ -179,89 +168,62 @@ func (e *entity) before(p *cursor) *chunk {
 	return &e.chunks[p.chunk]
 }
 
-// ahead goes over the entries in (lo, hi] that are not queued yet, newest first,
-// until visit gives false, and gives the number of those not queued.
-func (r *running) ahead(e *entity, lo, hi risk.Time, visit func(c *chunk, from, n int) bool) (waiting int) {
-	end := e.after(hi)
-	going := true
-	for k := min(end.chunk, len(e.chunks)-1); k >= r.tail.chunk; k-- {
-		c, n, from := &e.chunks[k], end.entry, 0
-		if k < end.chunk {
-			n = c.n
-		}
-		if k == r.tail.chunk {
-			from = r.tail.entry
-		}
-		waiting += max(n-from, 0)
-		if c.first() <= lo {
-			from = max(from, c.after(lo))
-		}
-		if going && from < n {
-			going = visit(c, from, n)
-		}
-	}
-	return waiting
-}
-
-func (r *running) waiting(e *entity, lo, hi risk.Time) int {
-	return r.ahead(e, lo, hi, func(*chunk, int, int) bool { return false })
-}
-
-func (r *running) readChoice(st *State, e *entity, s *slot, lo, hi risk.Time, q *reading) float64 {
+// readChoice gives false when the choice up to r.hi is newer than hi: which ones it
+// beat is not known any more.
+func (r *running) readChoice(e *entity, s *slot, lo, hi risk.Time, q *reading) (v float64, ok bool) {
+	r.enqueue(e, s, hi)
 	best := pick{}
-	waiting := r.ahead(e, lo, hi, func(c *chunk, from, n int) bool {
-		best = s.choose(best, c, e.layout, from, n, &st.text)
-		return !(best.set && s.agg.wins == nil)
-	})
-	for i := r.first; i < len(r.queue); i++ {
-		if p := &r.queue[i]; p.at > lo {
-			best = s.best(best, *p)
-			break
+	if live := r.live(lo); len(live) > 0 {
+		if best = live[0]; best.at > hi {
+			return 0, false
 		}
 	}
 	if e.past != nil {
-		r.reach(e, s, lo, hi)
+		r.slideChoice(e, s, lo, hi)
 		best = s.best(best, r.best)
-		r.rough = best.outside(lo, hi)
 	}
 	if f := e.foldOf(s); f != nil {
 		best = s.best(best, f.best)
 	}
-	v := s.pick(best, q) // before its text is overwritten
-	if waiting > queueWait {
-		r.enqueue(e, s, waiting-queueLag)
-	}
-	return v
+	r.rough = best.outside(lo, hi)
+	return s.pick(best, q), true
 }
 
-func (r *running) readStreak(e *entity, s *slot, lo, hi risk.Time) float64 {
-	var k streak
-	waiting := r.ahead(e, lo, hi, func(c *chunk, from, n int) bool {
-		masks, values := s.parts(c, e.layout)
-		k.extend(s, masks, values, from, n)
-		return !k.broken
-	})
-	switch {
-	case k.broken:
-	case s.window == 0:
-		k.n += r.tally.n
-	default:
-		live := r.queue[r.first:]
-		from, _ := slices.BinarySearchFunc(live, lo, func(p pick, lo risk.Time) int {
-			if p.at <= lo {
-				return -1
-			}
-			return 1
+// readStreak gives false when the streak that ended at hi is broken by now.
+func (r *running) readStreak(e *entity, s *slot, lo, hi risk.Time) (v float64, ok bool) {
+	r.enqueue(e, s, hi)
+	var k, newer streak
+	if hi < r.hi {
+		e.backwards(hi, r.hi, func(c *chunk, from, n int) bool {
+			masks, values := s.parts(c, e.layout)
+			newer.extend(s, masks, values, from, n)
+			return !newer.broken
 		})
-		k.n += int64(len(live) - from)
+	}
+	switch {
+	case newer.broken:
+		return 0, false
+	case s.window == 0:
+		k.n = r.tally.n - newer.n
+	default:
+		k.n = int64(len(r.live(lo))) - newer.n
 		if !r.broken {
 			_, r.rough = e.past.tileStreak(&k, e.tilesOf(s), e.past.stretch(s, lo, hi), lo, hi)
 		}
 	}
-	if waiting > queueWait {
-		r.enqueue(e, s, waiting-queueLag)
-	}
-	return float64(k.n)
+	return float64(k.n), true
+}
+
+// live gives the part of the queue that is newer than lo.
+func (r *running) live(lo risk.Time) []pick {
+	queue := r.queue[r.first:]
+	from, _ := slices.BinarySearchFunc(queue, lo, func(p pick, lo risk.Time) int {
+		if p.at <= lo {
+			return -1
+		}
+		return 1
+	})
+	return queue[from:]
 }
 
 // readOldest goes forward from lo, past the stretch that is known to hold nothing.
@@ -291,31 +253,33 @@ func (r *running) readOldest(st *State, e *entity, s *slot, lo, hi risk.Time, q 
 	return s.pick(best, q)
 }
 
-// enqueue moves the next n entries into the queue, and those of the same instant
-// as the last of them: hi must lie between instants.
-func (r *running) enqueue(e *entity, s *slot, n int) {
-	for c := e.at(&r.tail); c != nil; c = e.at(&r.tail) {
-		at := risk.Time(c.data[r.tail.entry])
-		if n--; n < 0 && at > r.hi {
-			break
-		}
+// enqueue moves the entries up to hi into the queue.
+func (r *running) enqueue(e *entity, s *slot, hi risk.Time) {
+	if hi <= r.hi {
+		return
+	}
+	for c := e.at(&r.tail); c != nil && risk.Time(c.data[r.tail.entry]) <= hi; c = e.at(&r.tail) {
 		masks, values := s.parts(c, e.layout)
 		if i := r.tail.entry; s.in(masks[i]) {
-			p := pick{at: at, value: values[i], set: true}
+			p := pick{at: risk.Time(c.data[i]), value: values[i], set: true}
 			if s.column != nil && s.column.kind == textColumn {
 				p.text = new(text)
 				s.text(c, e.layout, i, p.text)
 			}
 			r.push(s, p)
 		}
-		r.hi = at
 		r.tail.entry++
 	}
+	r.hi = hi
 	if s.window == 0 {
 		return
 	}
-	// No window read from here on starts before hi - window.
-	for r.first < len(r.queue) && r.queue[r.first].at <= r.hi-s.window {
+	for n := len(r.queue) - r.first; ; n-- {
+		spare := queueSpare + n/8
+		if spare >= n || r.queue[r.first+spare].at > r.hi-s.window {
+			break
+		}
+		r.lo = r.queue[r.first].at
 		r.first++
 	}
 	if 2*r.first > len(r.queue) {
@@ -388,8 +352,7 @@ func (e *entity) inserted(at risk.Time, mask, values []uint64, atEnd bool) {
 		if at > r.lo && at <= r.hi && counts {
 			switch {
 			case r.sketch != nil:
-				r.sketch.add(v)
-				r.tally.n++
+				r.learn(at, v)
 			case s.agg.tally != nil:
 				s.one(&r.tally, v, 1)
 			case s.agg.streak && !atEnd:

@@ -19,12 +19,10 @@ var secrets = risk.NewSecrets([32]byte{1})
 
 // shrink makes chunks, queues and windows small, so that short tests reach every
 // path, and gives back a function that undoes it.
-func shrink(chunk, lag, wait int) func() {
-	c, l, w, o, e, s := chunkEntries, queueLag, queueWait, orderStep, tailEntries, lastSpare
-	chunkEntries, queueLag, queueWait, orderStep, tailEntries, lastSpare = chunk, lag, wait, 2, 3, 1
-	return func() {
-		chunkEntries, queueLag, queueWait, orderStep, tailEntries, lastSpare = c, l, w, o, e, s
-	}
+func shrink(chunk int) func() {
+	c, q, o, e, s := chunkEntries, queueSpare, orderStep, tailEntries, lastSpare
+	chunkEntries, queueSpare, orderStep, tailEntries, lastSpare = chunk, 1, 2, 3, 1
+	return func() { chunkEntries, queueSpare, orderStep, tailEntries, lastSpare = c, q, o, e, s }
 }
 
 // memory is a store that checks what it is told it holds.
@@ -151,7 +149,7 @@ func draw(t *rapid.T, of ...string) string { return rapid.SampledFrom(of).Draw(t
 
 func TestStateAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		defer shrink(rapid.SampledFrom([]int{2, 4, 9}).Draw(t, "chunk"), 1, 3)()
+		defer shrink(rapid.SampledFrom([]int{2, 4, 9}).Draw(t, "chunk"))()
 		busy := rapid.SampledFrom([]int{0, 3, 1 << 30}).Draw(t, "busy")
 		defer func(n int64) { exactValues = n }(exactValues)
 		exactValues = int64(rapid.SampledFrom([]int{3, 8, 4096}).Draw(t, "exact"))

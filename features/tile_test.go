@@ -17,10 +17,10 @@ import (
 )
 
 // shrinkTiles makes short tests reach every path of tiles.
-func shrinkTiles(least, latest, values, lag, wait int) func() {
-	a, b, c, d, e := leastExact, latestExact, blockValues, sketchLag, sketchWait
-	leastExact, latestExact, blockValues, sketchLag, sketchWait = least, latest, values, lag, wait
-	return func() { leastExact, latestExact, blockValues, sketchLag, sketchWait = a, b, c, d, e }
+func shrinkTiles(least, latest, values, steps int) func() {
+	a, b, c, d := leastExact, latestExact, blockValues, mostSteps
+	leastExact, latestExact, blockValues, mostSteps = least, latest, values, steps
+	return func() { leastExact, latestExact, blockValues, mostSteps = a, b, c, d }
 }
 
 // tiledFeature says the same twice, as YAML and for the model.
@@ -363,12 +363,13 @@ func shopValue(shop string) uint64 {
 }
 
 // TestTilesAgainstModel checks that every value, exact or not, is that of the
-// window it is said to be of, whatever is late, restored, swept, busy or released.
+// window it is said to be of, whatever is late, restored, swept, busy or released,
+// and that a state which is none of that calls the same values approximate.
 func TestTilesAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		defer shrink(rapid.SampledFrom([]int{2, 4, 9}).Draw(t, "chunk"), 1, 3)()
+		defer shrink(rapid.SampledFrom([]int{2, 4, 9}).Draw(t, "chunk"))()
 		latest := rapid.SampledFrom([]int{1, 2, 16}).Draw(t, "latest")
-		defer shrinkTiles(1, latest, rapid.SampledFrom([]int{1, 3, 256}).Draw(t, "values"), 1, 3)()
+		defer shrinkTiles(1, latest, rapid.SampledFrom([]int{1, 3, 256}).Draw(t, "values"), rapid.SampledFrom([]int{1, 4, 512}).Draw(t, "steps"))()
 		busy := rapid.SampledFrom([]int{0, 3, 1 << 30}).Draw(t, "busy")
 		exact := rapid.SampledFrom([]int{3, 8, 40}).Draw(t, "exact")
 		scale := rapid.SampledFrom([]int{1, 100, 4000}).Draw(t, "scale")
@@ -389,13 +390,14 @@ func TestTilesAgainstModel(t *testing.T) {
 		if budget >= 0 { // else without a store to read from
 			st.Attach(budget, disk.durableView)
 		}
-		st.busy = busy
+		plain := NewState(set) // computes every value from its log and tiles
+		st.busy, plain.busy = busy, 1<<30
 		since := map[string]int{}
 		cards := map[string]*tiledCard{"a": {}, "b": {}}
 		var watermark, floor risk.Time
 
 		var p Prepared
-		var v Vector
+		var v, w Vector
 		var scope expression.Scope
 		clock := risk.Time(1_700_000_000_000)
 		for n := range rapid.IntRange(1, 200).Draw(t, "events") {
@@ -421,6 +423,7 @@ func TestTilesAgainstModel(t *testing.T) {
 				}
 				set = loadRapid(t, tiledYAML(exact, names))
 				st.Activate(set)
+				plain.Activate(set)
 				for _, name := range names {
 					if !slices.Contains(was, name) {
 						since[name] = n
@@ -483,6 +486,10 @@ func TestTilesAgainstModel(t *testing.T) {
 				t.Fatal(st.Err())
 			}
 			approximate := set.Approximate(&v)
+			set.Prepare(rec, &scope, &p)
+			if plain.Observe(&p, e.Time, rec.Arrival, &w); !slices.Equal(set.Approximate(&w), approximate) {
+				t.Fatalf("event %d: approximate are %v, computed anew %v", n, approximate, set.Approximate(&w))
+			}
 			for name, w := range want {
 				i, _ := set.Index(name)
 				got, named := v.Values[i], slices.Contains(approximate, name)

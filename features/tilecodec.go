@@ -182,9 +182,9 @@ func (b *block) append(to []byte, ts *tiles, part int) []byte {
 	from, upto := part*blockPart[kind], (part+1)*blockPart[kind]
 	switch kind {
 	case foldsBlock:
-		for i := range b.tiles {
-			t := &b.tiles[i]
-			to = t.fold.append(append(to, byte(t.index-b.index*blockTiles)))
+		for in := b.filled; in != 0; in &= in - 1 {
+			place := bits.TrailingZeros16(in)
+			to = (&fold{summary: b.tiles[place]}).append(append(to, byte(place)))
 		}
 	case ranksBlock:
 		to = append(to, b.ranks[:]...)
@@ -264,7 +264,9 @@ func (e *entity) restoreBlock(d *decoder, key []byte, sum uint64) error {
 func (b *block) restore(d *decoder, kind byte, first bool) {
 	if first && (kind == valuesBlock || kind == ranksBlock || kind == binsBlock) {
 		for i := range b.n {
-			b.n[i] = d.number()
+			if b.n[i] = d.number(); b.n[i] > 0 {
+				b.filled |= 1 << i
+			}
 		}
 	}
 	if len(d.b) == 0 {
@@ -273,12 +275,16 @@ func (b *block) restore(d *decoder, kind byte, first bool) {
 	for d.err == nil && len(d.b) > 0 {
 		switch {
 		case kind == foldsBlock && first:
-			t := tile{index: b.index*blockTiles + int64(d.byte())}
-			t.fold = *d.fold()
-			if n := len(b.tiles); t.index > b.last() || n > 0 && b.tiles[n-1].index >= t.index || t.keys != nil || t.recent != nil {
-				d.fail("tiles are out of order")
+			place, f := int(d.byte()), d.fold()
+			if b.tiles == nil {
+				b.tiles = new([blockTiles]summary)
 			}
-			b.tiles = append(b.tiles, t)
+			if place >= blockTiles || b.filled>>place != 0 || f.keys != nil || f.recent != nil {
+				d.fail("tiles are out of order")
+				return
+			}
+			b.tiles[place] = f.summary
+			b.filled |= 1 << place
 		case kind == ranksBlock && first && b.ranks == nil:
 			b.ranks = new(ranks)
 			copy(b.ranks[:], d.bytes(len(b.ranks)))
@@ -341,11 +347,14 @@ func (p *past) weigh() {
 }
 
 func (b *block) weight() int {
-	n := int(unsafe.Sizeof(*b)) + cap(b.tiles)*int(unsafe.Sizeof(tile{})) + cap(b.values)*int(unsafe.Sizeof(valued{})) +
+	n := int(unsafe.Sizeof(*b)) + cap(b.values)*int(unsafe.Sizeof(valued{})) +
 		cap(b.bins)*int(unsafe.Sizeof(binned{})) + 2*cap(b.events.times)*wordBytes
-	for i := range b.tiles {
-		if b.tiles[i].more != nil {
-			n += int(unsafe.Sizeof(sums{}))
+	if b.tiles != nil {
+		n += int(unsafe.Sizeof(*b.tiles))
+		for i := range b.tiles {
+			if b.tiles[i].more != nil {
+				n += int(unsafe.Sizeof(sums{}))
+			}
 		}
 	}
 	if len(b.values) > 0 && b.values[0].n != nil {

@@ -61,18 +61,15 @@ func (st *State) foldUntil(e *entity, until risk.Time) {
 	}
 	e.past.until, e.past.dirty = until, true
 	st.list(e)
-	for bit, r := range e.run { // their windows may begin or end among the tiles now
-		s := &e.layout.def.slots[bit]
-		switch {
-		case r == nil || s.last > 0:
-		case s.agg.streak, s.agg.tally != nil && r.sketch == nil && !r.slideTiles(e, s, r.lo, r.hi):
+	for bit, r := range e.run {
+		if r != nil && !r.reachTiles(e, &e.layout.def.slots[bit]) {
 			e.run[bit] = nil
 		}
 	}
 	k := 0
 	for ; k < len(e.chunks) && e.chunks[k].last() <= until; k++ {
 		c := &e.chunks[k]
-		st.tile(e, c, c.n)
+		st.pour(e, c, c.n)
 		st.forget(e, c)
 		e.words -= len(c.data)
 		e.entries -= c.n
@@ -80,7 +77,7 @@ func (st *State) foldUntil(e *entity, until risk.Time) {
 	e.chunks = slices.Delete(e.chunks, 0, k)
 	if len(e.chunks) > 0 {
 		if n := e.chunks[0].after(until); n > 0 {
-			st.tile(e, &e.chunks[0], n)
+			st.pour(e, &e.chunks[0], n)
 			e.chunks[0].cut(e.layout.stride(), n)
 			e.entries -= n
 			st.touch(e, 0, 0)
@@ -98,12 +95,17 @@ func (st *State) foldUntil(e *entity, until risk.Time) {
 	e.past.weigh()
 }
 
-// tile folds the first n entries of c.
-func (st *State) tile(e *entity, c *chunk, n int) {
-	def := e.layout.def
-	for bit := range def.slots {
-		s := &def.slots[bit]
-		st.picks(e, s, c, n, func(p pick) { st.take(e, s, p, true) })
+// pour takes the first n entries of c into tiles.
+func (st *State) pour(e *entity, c *chunk, n int) {
+	for bit := range e.layout.def.slots {
+		s := &e.layout.def.slots[bit]
+		to := tilePlace{until: beforeAll}
+		st.picks(e, s, c, n, func(p pick) {
+			if p.at > to.until {
+				to = st.placeOf(e, s, p.at)
+			}
+			st.take(e, s, &to, p, true)
+		})
 	}
 }
 
@@ -122,48 +124,71 @@ func (st *State) late(e *entity, at risk.Time, mask, values []uint64) {
 		if s.column != nil && s.column.kind == textColumn {
 			p.text = (*text)(values[s.col:])
 		}
-		st.take(e, s, p, false)
+		if r := e.running(s); s.last > 0 && r != nil {
+			r.insertLast(s, at, p.value)
+		}
+		to := st.placeOf(e, s, at)
+		st.take(e, s, &to, p, false)
 	}
 }
 
-// take gives an event to the tile of slot s in which it falls. What no instant
-// that is still to be read can lie before is folded for good when the slot has no
-// window, and passed over when it has one. That goes by whole blocks, so that a
-// fold gets its events in their order.
-func (st *State) take(e *entity, s *slot, p pick, logged bool) {
-	r := e.running(s)
-	if s.last > 0 && !logged && r != nil {
-		r.insertLast(s, p.at, p.value)
-	}
+// tilePlace is where an event goes that leaves the log or comes too late for it: to a
+// tile, for good to a fold, or, with neither, nowhere.
+type tilePlace struct {
+	until risk.Time // of the tile, or of all that goes nowhere
+	tile  int64
+	block *block
+	fold  *fold
+}
+
+// placeOf gives the place of slot s for the events of an instant and those up to
+// the end of its tile. What no instant that is still to be read can lie before is
+// folded for good when the slot has no window, and passed over when it has one.
+// That goes by whole blocks, so that a fold gets its events in their order.
+func (st *State) placeOf(e *entity, s *slot, at risk.Time) tilePlace {
 	width, bound := s.tile(), st.floor-s.delay-s.window
-	index := floorDiv(int64(p.at)-1, int64(width))
-	ends := (risk.Time(floorDiv(index, blockTiles)) + 1) * blockTiles * width
+	tile := tileOf(at, width)
+	to := tilePlace{until: risk.Time(tile+1) * width, tile: tile}
 	switch {
-	case s.life >= 0 && (ends <= bound || e.past.until <= bound):
-		st.foldInto(e, s).take(s, p)
+	case s.life >= 0 && (e.past.until <= bound || risk.Time(blockOf(tile)+1)*blockTiles*width <= bound):
+		to.fold = st.foldInto(e, s)
+	case s.life < 0 && to.until <= bound:
+		to.until = risk.Time(tileFrom(bound, width)) * width
+	default:
+		ts := e.past.slots[s.bit]
+		if ts == nil {
+			ts = &tiles{width: width}
+			e.past.slots[s.bit] = ts
+		}
+		to.block = ts.block(tile)
+		st.touchBlock(e, to.block)
+	}
+	return to
+}
+
+// take gives an event to its place. An aggregate that cannot be brought up to date
+// starts again when it is next read.
+func (st *State) take(e *entity, s *slot, to *tilePlace, p pick, logged bool) {
+	r := e.running(s)
+	switch {
+	case to.fold != nil:
+		to.fold.take(s, p)
 		if r != nil && s.last == 0 && (!logged || r.hi < p.at) {
 			e.run[s.bit] = nil
 		}
 		return
-	case s.life < 0 && risk.Time(index+1)*width <= bound:
+	case to.block == nil:
 		if r != nil && p.at > r.lo {
 			e.run[s.bit] = nil // it was last read long ago
 		}
 		return
 	}
-	ts := e.past.slots[s.bit]
-	if ts == nil {
-		ts = &tiles{width: width}
-		e.past.slots[s.bit] = ts
+	was := to.block.coarse()
+	fresh := to.block.take(s, to.tile, p)
+	if to.block.coarse() && !was {
+		e.past.slots[s.bit].coarse++
 	}
-	b := ts.block(index)
-	st.touchBlock(e, b)
-	was := b.coarse()
-	fresh := b.take(s, index, p)
-	if b.coarse() && !was {
-		ts.coarse++
-	}
-	if r != nil && !r.took(s, b, index, p, logged, fresh) {
+	if r != nil && !r.took(s, to, p, logged, fresh) {
 		e.run[s.bit] = nil
 	}
 }
@@ -233,8 +258,10 @@ func (st *State) expireTiles(e *entity) {
 
 // absorb adds the events of a block, which are newer than all in f.
 func (f *fold) absorb(s *slot, b *block) {
-	for i := range b.tiles {
-		f.merge(s, &b.tiles[i].fold)
+	if b.tiles != nil {
+		for i := range b.tiles {
+			f.summary.merge(s, &b.tiles[i])
+		}
 	}
 	for _, n := range b.n {
 		f.n += int64(n)
