@@ -111,6 +111,9 @@ func (c *Cell) Run(ctx context.Context) error {
 			c.intakers.each(b, c.intake)
 			b.generation = c.generation.Load()
 			c.intakers.each(b, c.enrich)
+			if err := c.prefetch(); err != nil {
+				return err
+			}
 			if err := c.reread(b); err != nil {
 				return err
 			}

@@ -78,7 +78,10 @@ func (c *crowd) next(everybody bool) []byte {
 		card, device, network, seller = c.cards.Uint64(), c.devices.Uint64(), c.networks.Uint64(), c.sellers.Uint64()
 	}
 	card, device, network, seller = card%crowdCards, device%crowdDevices, network%crowdNetworks, seller%crowdSellers
-	customer := card * 2 / 3 // some have two cards
+	return c.event(card, card*2/3, device, network, seller) // some have two cards
+}
+
+func (c *crowd) event(card, customer, device, network, seller uint64) []byte {
 	if c.n++; c.n == 2 {
 		c.at = risk.At(clock())
 	}

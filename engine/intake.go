@@ -98,7 +98,7 @@ func (c *Cell) enrich(_ *Batch, it *Item, s *worker) {
 	if rec := it.Entry.Event; rec != nil {
 		c.tables().Fill(rec)
 		if c.lookUp(it); it.err == nil {
-			it.err = c.prefetch(it, c.bundle.Load(), s)
+			c.want(it, c.bundle.Load(), s)
 		}
 	}
 	rand.Read(it.salt[:])

@@ -229,10 +229,14 @@ func (c *Cell) catchUp() error {
 				return
 			}
 			if c.lookUp(it); it.err == nil {
-				it.err = c.prefetch(it, c.walk.bundle, s)
+				c.want(it, c.walk.bundle, s)
 			}
 		})
+		err = c.prefetch()
 		c.intakers.closeViews()
+		if err != nil {
+			return err
+		}
 		for _, it := range b.Items {
 			if it.err != nil {
 				return it.err

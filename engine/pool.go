@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/sluice-risk/sluice/features"
 	"github.com/sluice-risk/sluice/internal/expression"
 	"github.com/sluice-risk/sluice/rules"
 	"github.com/sluice-risk/sluice/store"
@@ -14,7 +15,8 @@ type worker struct {
 	scope   expression.Scope
 	outcome rules.Outcome
 	values  []float64
-	view    *store.View // of a batch's look-ups; nil: none was needed yet
+	wanted  features.Wanted // entities of the batch's events
+	view    *store.View     // of a batch's look-ups; nil: none was needed yet
 }
 
 // pool is one worker per core. A pool serves one batch at a time.

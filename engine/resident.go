@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/sluice-risk/sluice/features"
 	"github.com/sluice-risk/sluice/internal/expression"
 	"github.com/sluice-risk/sluice/store"
@@ -66,17 +68,12 @@ func (p pool) closeViews() {
 	}
 }
 
-// prefetch reads the cold entities that the event, and the one that it names, will
-// touch, so that the features step finds them decoded. Under the release that b
-// brings: when another one is active by then, the walk prepares the event again.
-func (c *Cell) prefetch(it *Item, b *Bundle, s *worker) error {
-	state := c.state.Load()
-	if state == nil || b == nil {
-		return nil
-	}
-	r, err := c.reader(s, state.space)
-	if err != nil {
-		return err
+// want prepares an event under the release that b brings, so that prefetch reads
+// the cold entities that it, and the one that it names, will touch. When another
+// release is active by then, the walk prepares the event again.
+func (c *Cell) want(it *Item, b *Bundle, s *worker) {
+	if b == nil || c.state.Load() == nil {
+		return
 	}
 	rec, set := it.Entry.Event, b.Rules.Features
 	s.scope = expression.Scope{Record: rec, At: rec.Event.Time}
@@ -89,8 +86,26 @@ func (c *Cell) prefetch(it *Item, b *Bundle, s *worker) error {
 	if it.named.learned != nil {
 		named = append(named, it.named.learned.touches...)
 	}
-	state.Prefetch(r, &it.prepared, named)
-	return nil
+	s.wanted.Add(&it.prepared, named)
+}
+
+// prefetch reads what the workers want, so that the features step finds it decoded.
+func (c *Cell) prefetch() error {
+	state := c.state.Load()
+	var g errgroup.Group
+	for _, s := range c.intakers {
+		if s.wanted.Empty() {
+			continue
+		}
+		g.Go(func() error {
+			r, err := c.reader(s, state.space)
+			if err == nil {
+				state.Prefetch(r, &s.wanted)
+			}
+			return err
+		})
+	}
+	return g.Wait()
 }
 
 // stale is a stored entity that nothing reads any more, or the end of a pass.

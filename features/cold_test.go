@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -101,7 +102,8 @@ type bank struct {
 	events   uint64
 	durable  uint64
 	saving   int64 // CPU time of checkpoints
-	prepared features.Prepared
+	prepared []features.Prepared
+	wanted   features.Wanted
 	vector   features.Vector
 	scope    expression.Scope
 }
@@ -142,13 +144,16 @@ func (b *bank) batch(recs []risk.Record) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	b.prepared = slices.Grow(b.prepared, len(recs))[:len(recs)]
 	for i := range recs {
-		rec := &recs[i]
-		b.set.Prepare(rec, &b.scope, &b.prepared)
-		b.state.Prefetch(viewed{v}, &b.prepared, nil)
-		b.state.Observe(&b.prepared, rec.Event.Time, rec.Arrival, &b.vector)
+		b.set.Prepare(&recs[i], &b.scope, &b.prepared[i])
+		b.wanted.Add(&b.prepared[i], nil)
 	}
+	b.state.Prefetch(viewed{v}, &b.wanted)
 	v.Close()
+	for i := range recs {
+		b.state.Observe(&b.prepared[i], recs[i].Event.Time, recs[i].Arrival, &b.vector)
+	}
 	if err := b.state.Err(); err != nil {
 		b.Fatal(err)
 	}

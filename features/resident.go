@@ -1,6 +1,8 @@
 package features
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -36,8 +38,11 @@ type resident struct {
 	known  atomic.Pointer[map[uint32]seenLayout] // layouts.all, for readers beside
 	edge   atomic.Int64                          // the floor, for them
 
-	dial    hand // of the clock that evicts
-	turn    uint32
+	dial       hand // of the clock that evicts
+	pace       int  // its steps for each entity touched: fewer while all must wait for a checkpoint
+	generation uint64
+	turn       uint32
+
 	touched []*entity // by this batch
 	leaving []*entity // empty: until their rows are seen to be gone
 	err     error
@@ -157,34 +162,69 @@ type fetched struct {
 	entity *entity // nil: not stored
 }
 
-// Prefetch reads the entities of a prepared event, and of the one that it names,
-// that are stored and not in memory. Any goroutine may call it beside Observe,
-// each with its own p and r. r must be newer than the checkpoint that the next
-// Evict names. A row that cannot be read is left for Observe to fail on.
-func (st *State) Prefetch(r Reader, p *Prepared, named []Touch) {
+// Wanted gathers the entities that prepared events touch, for Prefetch. It may be
+// used again.
+type Wanted struct {
+	events []*Prepared
+	ids    []wanted
+}
+
+type wanted struct {
+	id    entityID
+	event int
+}
+
+// Add takes note of the entities of an event, and of those of the one that it
+// names.
+func (w *Wanted) Add(p *Prepared, named []Touch) {
 	p.Forget()
-	p.from = st
 	for i := range p.ids {
 		if p.ids[i] != (entityID{}) {
-			st.fetch(r, p, &p.ids[i])
+			w.ids = append(w.ids, wanted{p.ids[i], len(w.events)})
 		}
 	}
 	for i := range named {
-		st.fetch(r, p, (*entityID)(&named[i].ID))
+		w.ids = append(w.ids, wanted{named[i].ID, len(w.events)})
 	}
+	w.events = append(w.events, p)
 }
 
-func (st *State) fetch(r Reader, p *Prepared, id *entityID) {
-	if st.table.has(id) || !st.stored.mayHold(id) ||
-		slices.ContainsFunc(p.fetched, func(f fetched) bool { return f.id == *id }) {
-		return
+// Empty tells whether nothing was added.
+func (w *Wanted) Empty() bool { return len(w.events) == 0 }
+
+// Prefetch reads those of the wanted entities that are stored and not in memory:
+// each once, for the first event that touches it, and in the order of their keys,
+// in which a store finds them sooner. Any goroutine may call it beside Observe,
+// each with its own r and w, which is empty afterwards. r must be newer than the
+// checkpoint that the next Evict names. A row that cannot be read is left for
+// Observe to fail on.
+func (st *State) Prefetch(r Reader, w *Wanted) {
+	for _, p := range w.events {
+		p.from = st
 	}
-	e, err := st.readEntity(r, id)
-	if err != nil {
-		return
+	cold := w.ids[:0]
+	for i := range w.ids {
+		if id := &w.ids[i].id; !st.table.has(id) && st.stored.mayHold(id) {
+			cold = append(cold, w.ids[i])
+		}
 	}
-	st.figures.prefetches.Add(1)
-	p.fetched = append(p.fetched, fetched{*id, e})
+	slices.SortFunc(cold, func(a, b wanted) int {
+		return cmp.Or(bytes.Compare(a.id[:], b.id[:]), cmp.Compare(a.event, b.event))
+	})
+	for i := range cold {
+		if i > 0 && cold[i].id == cold[i-1].id {
+			continue
+		}
+		e, err := st.readEntity(r, &cold[i].id)
+		if err != nil {
+			continue
+		}
+		st.figures.prefetches.Add(1)
+		p := w.events[cold[i].event]
+		p.fetched = append(p.fetched, fetched{cold[i].id, e})
+	}
+	clear(w.events)
+	w.events, w.ids = w.events[:0], w.ids[:0]
 }
 
 // Forget lets go of what Prefetch has found.
@@ -297,6 +337,8 @@ func (st *State) use(e *entity) {
 	st.touched = append(st.touched, e)
 }
 
+const mostPace = 16
+
 // Evict begins a batch. It takes entities out of memory until their bytes are
 // within the budget, those that have not been touched for longest first, and only
 // such as a checkpoint of at most the given generation holds: one that is in the
@@ -320,8 +362,12 @@ func (st *State) Evict(generation uint64) {
 		st.leaving[n] = nil
 	}
 	st.leaving = st.leaving[n:]
-	steps := 64 + 16*len(st.touched)
+	if generation != st.generation { // what the checkpoint has saved may go
+		st.generation, st.pace = generation, mostPace
+	}
+	steps := 64 + st.pace*len(st.touched)
 	st.touched = st.touched[:0]
+	before := st.figures.evictions
 	for ; st.budget > 0 && st.bytes > st.budget && steps > 0; steps-- {
 		e := st.table.next(&st.dial)
 		switch {
@@ -332,6 +378,11 @@ func (st *State) Evict(generation uint64) {
 			st.drop(e)
 			st.figures.evictions++
 		}
+	}
+	if st.figures.evictions > before {
+		st.pace = mostPace
+	} else {
+		st.pace = max(st.pace/2, 1)
 	}
 	st.turn++
 	st.edge.Store(int64(st.floor))

@@ -305,8 +305,9 @@ func TestStateAgainstModel(t *testing.T) {
 				also = append(also, tenantView(named.event))
 			}
 			generation := disk.durable
+			var wanted Wanted
 			if st.view != nil && rapid.IntRange(0, 3).Draw(t, "prefetch") > 0 {
-				if err := disk.durableView(func(r Reader) error { st.Prefetch(r, p, touches); return nil }); err != nil {
+				if err := disk.durableView(func(r Reader) error { wanted.Add(p, touches); st.Prefetch(r, &wanted); return nil }); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -16,8 +16,12 @@ const (
 	smallestMemTable = 1 << 20
 	defaultMemTable  = 64 << 20
 
-	blockSize   = 4 << 10
-	compression = options.Snappy
+	blockSize = 4 << 10
+	// Entities are bytes of high entropy, and decisions come packed. With Snappy the
+	// tables were 5 % smaller and a look-up took twice as long.
+	compression = options.None
+	// A level more is a table more to look into for every entity.
+	baseLevel = 512 << 20
 	// memTables wait to be flushed at most, beside the one that is written.
 	memTables = 3
 )
@@ -36,7 +40,8 @@ func badgerOptions(dir string, memTable int64, log *slog.Logger) badger.Options 
 	o.BaseTableSize = min(o.BaseTableSize, memTable)
 	o.BlockSize = blockSize
 	o.Compression = compression
-	o.BlockCacheSize = 16 << 20 // must not be 0 with compression; our reads have no locality
+	o.BlockCacheSize = 0 // blocks are read where the tables are mapped
+	o.BaseLevelSize = baseLevel
 	o.NumCompactors = 2
 
 	o.ValueThreshold = inlineBelow

@@ -104,7 +104,7 @@ func removeEmpty(dir string, log *slog.Logger) error {
 
 const (
 	formatFile    = "FORMAT"
-	formatVersion = 1
+	formatVersion = 2
 )
 
 // format is what the FORMAT file says of a directory.
@@ -161,7 +161,7 @@ func readFormat(dir string, memTable int64) (f format, err error) {
 		return f, &CorruptError{What: "FORMAT is damaged"}
 	}
 	if f.version != formatVersion {
-		return f, fmt.Errorf("store: %s has format %d, this program knows %d", dir, f.version, formatVersion)
+		return f, fmt.Errorf("store: %s has format %d, this program knows %d; move it away, and it is computed again from the journal", dir, f.version, formatVersion)
 	}
 	if f.memTable != memTable {
 		return f, fmt.Errorf("store: %s was made with a memory table of %d bytes, not %d", dir, f.memTable, memTable)

@@ -267,7 +267,7 @@ func TestOpenRefuses(t *testing.T) {
 	corrupt(edit("MANIFEST", remove), "MANIFEST is missing")
 	corrupt(edit("FORMAT", remove), "FORMAT is missing")
 	corrupt(edit("FORMAT", func(b []byte) []byte { return bytes.Replace(b, []byte("1048576"), []byte("2048576"), 1) }), "FORMAT is damaged")
-	f(edit("FORMAT", func([]byte) []byte { return []byte(format{version: 2, memTable: smallestMemTable}.line()) }), small(), "format 2, this program knows 1")
+	f(edit("FORMAT", func([]byte) []byte { return []byte(format{version: 1, memTable: smallestMemTable}.line()) }), small(), "format 1, this program knows 2")
 	corrupt(edit("MANIFEST", func(b []byte) []byte { return b[:len(b)-9] }), "are missing, they were in synced tables")
 	tables, _ := filepath.Glob(filepath.Join(dir, "*.sst"))
 	name := filepath.Base(tables[0])
