@@ -102,7 +102,8 @@ type bank struct {
 	events   uint64
 	durable  uint64
 	saving   int64 // CPU time of checkpoints
-	prepared []features.Prepared
+	prepared features.Prepared
+	ahead    []features.Prepared // of a batch
 	wanted   features.Wanted
 	vector   features.Vector
 	scope    expression.Scope
@@ -144,15 +145,15 @@ func (b *bank) batch(recs []risk.Record) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.prepared = slices.Grow(b.prepared, len(recs))[:len(recs)]
+	b.ahead = slices.Grow(b.ahead, len(recs))[:len(recs)]
 	for i := range recs {
-		b.set.Prepare(&recs[i], &b.scope, &b.prepared[i])
-		b.wanted.Add(&b.prepared[i], nil)
+		b.set.Prepare(&recs[i], &b.scope, &b.ahead[i])
+		b.wanted.Add(&b.ahead[i], nil)
 	}
 	b.state.Prefetch(viewed{v}, &b.wanted)
 	v.Close()
 	for i := range recs {
-		b.state.Observe(&b.prepared[i], recs[i].Event.Time, recs[i].Arrival, &b.vector)
+		b.state.Observe(&b.ahead[i], recs[i].Event.Time, recs[i].Arrival, &b.vector)
 	}
 	if err := b.state.Err(); err != nil {
 		b.Fatal(err)
