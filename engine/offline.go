@@ -92,6 +92,9 @@ func (it *Item) Vector() []float64 { return it.vector.Values }
 // Partial gives the features of Vector that do not know their whole window yet.
 func (it *Item) Partial() []risk.Partial { return it.vector.Partial }
 
+// Approximate names those of Vector that were read through tiles, of the features of b.
+func (it *Item) Approximate(b *Bundle) []string { return b.Rules.Features.Approximate(&it.vector) }
+
 // At is when the event happened, as it is counted.
 func (it *Item) At() risk.Time { return it.timing.At }
 

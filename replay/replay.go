@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -265,7 +266,7 @@ func (r *Replay) writeFeatures(it *engine.Item, res *engine.Result) error {
 	}
 	err := r.o.Features.Write(r.schema, &featurelog.Row{
 		Event: res.Event, Tenant: res.Tenant, Type: res.Type, Scenario: res.Scenario, Action: res.Action, At: it.At(), Position: res.Position,
-		Partial: featurelog.PartialNames(it.Partial()), Values: it.Vector(),
+		Partial: featurelog.PartialNames(it.Partial()), Approximate: strings.Join(it.Approximate(b), " "), Values: it.Vector(),
 		Versions: featurelog.Versions{Engine: engine.Version, Ruleset: b.Rules.Versions().Ruleset, Features: r.schema.Digest},
 	})
 	if changed, ok := errors.AsType[*featurelog.ChangedError](err); ok {

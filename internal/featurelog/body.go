@@ -18,7 +18,7 @@ var errBody = errors.New("featurelog: not a decision body with evidence")
 // Values reads the features of a decision body into r: the float64 that were
 // judged by, since a body has the shortest text that names each. Bodies are
 // canonical, so this looks for what it needs and reads nothing else. The row's
-// versions and partial features are those of the body too.
+// partial and approximate features are those of the body too.
 //
 // A quote inside a text has a backslash before it, so a member's name with its
 // quotes, and what surrounds it here, stands nowhere else.
@@ -57,17 +57,24 @@ func (s *Schema) Values(body []byte, r *Row) error {
 		r.Values[s.sorted[next]] = v
 	}
 	_, rest, ok = bytes.Cut(rest, []byte(`,"partial_since":`))
-	if !ok {
+	partial, _, closed := bytes.Cut(rest, []byte(`,"advice":`))
+	if !ok || !closed {
 		return errBody
 	}
-	r.Partial = ""
-	if !bytes.HasPrefix(rest, []byte("[]")) {
-		var groups []risk.Partial
-		if err := json.NewDecoder(bytes.NewReader(rest)).Decode(&groups); err != nil {
+	partial, approximate, _ := bytes.Cut(partial, []byte(`,"approximate":`))
+	var groups []risk.Partial
+	var names []string
+	if string(partial) != "[]" {
+		if err := json.Unmarshal(partial, &groups); err != nil {
 			return fmt.Errorf("%w: %w", errBody, err)
 		}
-		r.Partial = PartialNames(groups)
 	}
+	if len(approximate) > 0 {
+		if err := json.Unmarshal(approximate, &names); err != nil {
+			return fmt.Errorf("%w: %w", errBody, err)
+		}
+	}
+	r.Partial, r.Approximate = PartialNames(groups), strings.Join(names, " ")
 	return nil
 }
 

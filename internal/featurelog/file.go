@@ -60,7 +60,7 @@ func (f *File) Begin(s *Schema) error {
 	}
 	columns := []parquet.Column{{Name: own[0], Kind: parquet.Text}, {Name: own[1], Kind: parquet.Text}, {Name: own[2], Kind: parquet.Text},
 		{Name: own[3], Kind: parquet.Time}, {Name: own[4], Kind: parquet.Integer}, {Name: own[5], Kind: parquet.Text}, {Name: own[6], Kind: parquet.Text},
-		{Name: own[7], Kind: parquet.Text, Optional: true}}
+		{Name: own[7], Kind: parquet.Text, Optional: true}, {Name: own[8], Kind: parquet.Text, Optional: true}}
 	for _, c := range s.Columns {
 		columns = append(columns, parquet.Column{Name: c.Name, Kind: parquet.Double, Optional: true})
 	}
@@ -171,6 +171,7 @@ func (f *File) writeLine(r *Row) error {
 	b = appendCSV(append(b, ','), r.Scenario)
 	b = append(append(b, ','), r.Action.String()...)
 	b = append(append(b, ','), r.Partial...)
+	b = append(append(b, ','), r.Approximate...)
 	for _, v := range r.Values {
 		b = append(b, ',')
 		switch {
@@ -213,9 +214,11 @@ func (f *File) hold(r *Row) error {
 			f.rows[i].Texts = append(f.rows[i].Texts, s)
 		}
 	}
-	partial := &f.rows[len(own)-1]
-	if partial.Missing = append(partial.Missing, r.Partial == ""); r.Partial != "" {
-		partial.Texts = append(partial.Texts, r.Partial)
+	for i, names := range [...]string{r.Partial, r.Approximate} {
+		c := &f.rows[len(own)-2+i]
+		if c.Missing = append(c.Missing, names == ""); names != "" {
+			c.Texts = append(c.Texts, names)
+		}
 	}
 	for i, v := range r.Values {
 		c := &f.rows[len(own)+i]

@@ -127,6 +127,9 @@ func (c *cell) decide(b *engine.Bundle, r *rand.Rand) {
 		if r.IntN(3) == 0 {
 			d.Partial = []risk.Partial{{Since: 5, Features: s.Names[:1]}, {Since: 6, Features: s.Names[1:2]}}
 		}
+		if r.IntN(3) == 0 {
+			d.Approximate = s.Names[:1+r.IntN(2)]
+		}
 		out = engine.Result{Position: position, Verdict: engine.Decided, Tenant: d.Tenant, Event: d.Event, Type: "transfer", Scenario: d.Scenario, Action: d.Action,
 			Time: 1_793_000_000_000 + risk.Time(position), Arrival: 1_793_000_000_000, Body: d.AppendBody(nil, true)}
 	}
@@ -154,7 +157,7 @@ func (c *cell) want(t *testing.T) string {
 		}
 		var one bytes.Buffer
 		f := NewFile(&one, CSV, "test")
-		row := Row{Event: r.Event, Tenant: r.Tenant, Type: r.Type, Scenario: r.Scenario, Action: r.Action, At: r.Time, Position: r.Position, Partial: PartialNames(d.Partial),
+		row := Row{Event: r.Event, Tenant: r.Tenant, Type: r.Type, Scenario: r.Scenario, Action: r.Action, At: r.Time, Position: r.Position, Partial: PartialNames(d.Partial), Approximate: strings.Join(d.Approximate, " "),
 			Versions: Versions{engine.Version, d.Versions.Ruleset, d.Versions.Features}}
 		for _, name := range SchemaOf(b).Names {
 			v := math.NaN()
@@ -374,12 +377,12 @@ func TestFile(t *testing.T) {
 	a, b := SchemaOf(release(t, "x", "position")), SchemaOf(release(t, "x"))
 	var out bytes.Buffer
 	f := NewFile(&out, CSV, "test")
-	row := Row{Event: "e", Tenant: "t", Scenario: "s", Action: risk.Allow, Position: 7, Values: []float64{0.1, 1 << 60}, Versions: Versions{"1", "r", a.Digest}}
+	row := Row{Event: "e", Tenant: "t", Scenario: "s", Action: risk.Allow, Position: 7, Partial: "x", Approximate: "x position", Values: []float64{0.1, 1 << 60}, Versions: Versions{"1", "r", a.Digest}}
 	if err := f.Write(a, &row); err != nil {
 		t.Fatal(err)
 	}
-	want := "event_id,tenant,type,time,position,scenario,action,partial,x,feature.position\n" +
-		"e,t,,1970-01-01T00:00:00Z,7,s,allow,,0.10000000000000001,1.152921504606847e+18\n"
+	want := "event_id,tenant,type,time,position,scenario,action,partial,approximate,x,feature.position\n" +
+		"e,t,,1970-01-01T00:00:00Z,7,s,allow,x,x position,0.10000000000000001,1.152921504606847e+18\n"
 	if out.String() != want {
 		t.Errorf("file =\n%swant\n%s", out.String(), want)
 	}
@@ -389,7 +392,7 @@ func TestFile(t *testing.T) {
 		t.Error("Write of another set of features: want a ChangedError")
 	}
 	var empty bytes.Buffer
-	if f := NewFile(&empty, CSV, "test"); f.Close(b) != nil || empty.String() != "event_id,tenant,type,time,position,scenario,action,partial,x\n" {
+	if f := NewFile(&empty, CSV, "test"); f.Close(b) != nil || empty.String() != "event_id,tenant,type,time,position,scenario,action,partial,approximate,x\n" {
 		t.Errorf("a file without rows = %q", empty.String())
 	}
 }

@@ -31,7 +31,7 @@ type Column struct {
 }
 
 // own are the columns of every file, before the features.
-var own = []string{"event_id", "tenant", "type", "time", "position", "scenario", "action", "partial"}
+var own = []string{"event_id", "tenant", "type", "time", "position", "scenario", "action", "partial", "approximate"}
 
 // SchemaOf gives the schema of a release.
 func SchemaOf(b *engine.Bundle) *Schema {
@@ -60,6 +60,7 @@ type Row struct {
 	At                            risk.Time // as counted, so clamped
 	Position                      journal.Position
 	Partial                       string    // features that do not know their whole window yet, with a blank between
+	Approximate                   string    // features that were read through tiles, likewise
 	Values                        []float64 // in the order of Schema.Names; NaN is missing
 	Versions                      Versions
 }
@@ -82,7 +83,7 @@ type Meta struct {
 }
 
 // FormatName is the version of columns and metadata.
-const FormatName = "sluice features 1"
+const FormatName = "sluice features 2"
 
 // ChangedError says that rows of two sets of features do not go into one file.
 type ChangedError struct {

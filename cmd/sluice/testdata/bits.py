@@ -10,7 +10,7 @@ import struct
 import sys
 import duckdb
 
-OWN = ["event_id", "tenant", "type", "time", "position", "scenario", "action", "partial"]
+OWN = ["event_id", "tenant", "type", "time", "position", "scenario", "action", "partial", "approximate"]
 db = duckdb.connect()
 for name in sys.argv[1:]:
     source = f"read_parquet('{name}')" if name.endswith(".parquet") else f"read_csv('{name}', header = true, all_varchar = true)"

@@ -248,7 +248,7 @@ for name, f in FEATURES.items():
     groups.setdefault((tuple(f.observe), f.read, reach), []).append((name, f))
 db.execute("CREATE TABLE truth AS SELECT pos, id FROM timed")
 db.execute("CREATE TABLE ours AS SELECT * FROM " + ("read_parquet(?)" if features.endswith(".parquet") else "read_csv(?, header = true, all_varchar = true)"), [features])
-header = [c[0] for c in db.execute("SELECT * FROM ours LIMIT 0").description][8:]
+header = [c[0] for c in db.execute("SELECT * FROM ours LIMIT 0").description][9:]
 if header != list(FEATURES) + list(FORMULAS):
     sys.exit(f"the replay wrote other features than are computed here: {header}")
 db.execute("CREATE TABLE wanted AS SELECT pos, id FROM timed")
