@@ -125,7 +125,15 @@ func TestKilledAtEveryStepOfABackfill(t *testing.T) {
 	if raced {
 		t.Skip("the children are not instrumented differently, and slow")
 	}
-	for round := range torture(1, 60) {
+	rounds, all := torture(1, 60), map[string]int{}
+	var mu sync.Mutex  // of all
+	t.Cleanup(func() { // when every round is over
+		t.Log("died behind:", all)
+		if least := min(1+rounds, len(deaths)); len(all) < least {
+			t.Errorf("died behind %v only, want %d of %q", all, least, deaths)
+		}
+	})
+	for round := range rounds {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			t.Parallel()
 			random := seeded(t, uint64(50+round))
@@ -173,14 +181,15 @@ func TestKilledAtEveryStepOfABackfill(t *testing.T) {
 				}
 				died[behind]++
 			}
-			t.Log("died behind:", died)
-			if len(died) < 3 {
-				t.Errorf("died behind %v only", died)
+			mu.Lock()
+			for step, n := range died {
+				all[step] += n
 			}
+			mu.Unlock()
 			events := dense(rand.New(rand.NewPCG(seed, 3)), killEvents)
-			_, all := replayed(t, dir, 512)
+			_, decisions := replayed(t, dir, 512)
 			sums := map[string]bool{}
-			for _, body := range bytes.Split(all, []byte("\n")) {
+			for _, body := range bytes.Split(decisions, []byte("\n")) {
 				sum := sha256.Sum256(body)
 				sums[hex.EncodeToString(sum[:])] = true
 			}
@@ -191,7 +200,7 @@ func TestKilledAtEveryStepOfABackfill(t *testing.T) {
 			}
 			want := fromTheStart(t, killRelease(3), events, len(events)-killLast)
 			rest := bytes.Split(want, []byte("\n"))
-			got := bytes.Split(all, []byte("\n"))
+			got := bytes.Split(decisions, []byte("\n"))
 			same(t, "an engine that had the features from the start", bytes.Join(got[max(0, len(got)-len(rest)):], []byte("\n")), want)
 		})
 	}
