@@ -98,11 +98,8 @@ func smallOptions() engine.Options {
 
 // settle waits until no checkpoint is on its way.
 func settle(c *engine.Cell) {
-	for quiet, stored := 0, c.Status().Stored; quiet < 20; quiet++ {
-		time.Sleep(10 * time.Millisecond)
-		if now := c.Status().Stored; now != stored {
-			quiet, stored = 0, now
-		}
+	for !c.Settled() {
+		time.Sleep(time.Millisecond)
 	}
 }
 

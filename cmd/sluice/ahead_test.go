@@ -48,6 +48,7 @@ func loseTail(t *testing.T, dir string, n int) {
 // comes in meanwhile: positions would be used a second time.
 func TestPublishedBeyondTheJournal(t *testing.T) {
 	alone(t)
+	t.Parallel()
 	for _, busy := range []bool{false, true} {
 		t.Run(fmt.Sprintf("busy=%v", busy), func(t *testing.T) {
 			b := newBroker(t)
@@ -102,6 +103,7 @@ func TestPublishedBeyondTheJournal(t *testing.T) {
 // A second engine of the same name is refused, and the first one goes on.
 func TestASecondEngineOfTheSameName(t *testing.T) {
 	alone(t)
+	t.Parallel()
 	b := newBroker(t)
 	first := newServer(t, b.config()...)
 	first.start()
@@ -132,6 +134,7 @@ func TestASecondEngineOfTheSameName(t *testing.T) {
 
 // Brokers that are away keep nobody from being answered.
 func TestBrokersAway(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, "kafka.brokers=127.0.0.1:1", "sources=[{topic: payments}]")
 	s.start()
 	if a := s.post("/v1/decisions", payment("p1", "20.00"), patient...); a.status != 200 || a.degraded() != "" {

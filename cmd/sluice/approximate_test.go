@@ -12,6 +12,7 @@ import (
 
 // The column approximate of a file of features names what the decision does.
 func TestApproximateColumn(t *testing.T) {
+	t.Parallel()
 	rules, add := rulesCopy(t)
 	path := filepath.Join(rules, "features.yaml")
 	text, err := os.ReadFile(path)

@@ -32,6 +32,7 @@ func TestBackfillInWords(t *testing.T) {
 // done; one that may have a twentieth of it rests 19 times as long as it works.
 func TestBackfillTakesItsPercent(t *testing.T) {
 	alone(t)
+	t.Parallel()
 	rules, add := rulesCopy(t)
 	for n, percent := range []int{100, 5} {
 		s := newServer(t, "rulesets="+rules, fmt.Sprintf("backfill.cpu_percent=%d", percent))

@@ -21,6 +21,7 @@ func paymentAt(id, amount string, at time.Time) []byte {
 // again from the others, or named.
 func TestPartsOfADataDirectory(t *testing.T) {
 	alone(t)
+	t.Parallel()
 	s := newServer(t)
 	s.start()
 	if _, err := os.Stat(filepath.Join(s.dir, "BALLAST")); err == nil {
@@ -83,6 +84,7 @@ func TestPartsOfADataDirectory(t *testing.T) {
 // A first start that is killed at any moment leaves a directory that starts.
 func TestKillFirstStart(t *testing.T) {
 	alone(t)
+	t.Parallel()
 	random := seeded(t, 3)
 	for range torture(6, 100) {
 		s := newServer(t)

@@ -55,6 +55,7 @@ func (s *server) doctor(args ...string) (e examination) {
 // be wrong is told as that.
 func TestDoctor(t *testing.T) {
 	alone(t)
+	t.Parallel()
 	b := newBroker(t)
 	key := filepath.Join(t.TempDir(), "key")
 	s := newServer(t, append(b.config(), "journal.retain=400d")...)

@@ -55,6 +55,7 @@ func awkward(n int) (events [][]byte) {
 // Live, by HTTP and from Kafka, on one core and on two, over a restart: a replay
 // gives the same bytes, whatever its batches and cores, in processes of their own.
 func TestSameBitsInEveryProcess(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := newServer(t, b.config()...)
 	type way struct{ cores, batch int }

@@ -12,6 +12,7 @@ import (
 // At the deadline the scenario's fallback is answered, and says so. The decision
 // comes, says what it supersedes, and stays so over a kill.
 func TestDeadline(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	s.start()
 	var fallback struct {
@@ -72,6 +73,7 @@ func TestDeadline(t *testing.T) {
 // fallback without an id, the source waits, and both go on when there is room.
 func TestDiskReserve(t *testing.T) {
 	alone(t)
+	t.Parallel()
 	b := newBroker(t)
 	s := newServer(t, b.config()...)
 	s.start()

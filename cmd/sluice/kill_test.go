@@ -189,6 +189,7 @@ func (l *traffic) halt() {
 // every decision once, in order; the feature log has every row once; and the journal
 // replays to the same bytes.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a minute")
 	}

@@ -33,6 +33,7 @@ func count(s, what string) int { return strings.Count(s, what) }
 // Records are refused, the cause is mended, and they are brought in: once each,
 // whatever dies meanwhile.
 func TestDeadLettersAreReplayed(t *testing.T) {
+	t.Parallel()
 	const refused = 40
 	b := newBroker(t)
 	dir := t.TempDir()

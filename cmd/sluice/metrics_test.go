@@ -91,6 +91,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 
 // What decides is named, and a list that is written again is young again.
 func TestReleaseMetrics(t *testing.T) {
+	t.Parallel()
 	rules := filepath.Join(t.TempDir(), "rules")
 	if err := os.CopyFS(rules, os.DirFS(paymentRules)); err != nil {
 		t.Fatal(err)

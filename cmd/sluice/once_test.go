@@ -12,6 +12,7 @@ import (
 // The same event by HTTP, again, from Kafka, and after a kill: one decision, the
 // same bytes. Other content under its id: 409, or one dead letter a record.
 func TestTheSameEventEverywhere(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := newServer(t, b.config()...)
 	s.start()

@@ -131,6 +131,7 @@ func (s *server) release() string {
 // Good, broken, good under load. Every decision is made by the release that the
 // journal says was active at its position, and by that one alone.
 func TestReload(t *testing.T) {
+	t.Parallel()
 	rules := filepath.Join(t.TempDir(), "rules")
 	if err := os.CopyFS(rules, os.DirFS(paymentRules)); err != nil {
 		t.Fatal(err)

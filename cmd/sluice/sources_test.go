@@ -11,6 +11,7 @@ import (
 // ours leaves no trace but a count, what cannot be mapped is a dead letter that
 // names no value.
 func TestMappedSource(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := newServer(t, append(b.config(), "sources=[{topic: payments, map: stripe}]")...)
 	s.start()

@@ -18,6 +18,7 @@ import (
 // metric and one line of the log; and the journal replays to the same bytes without
 // any table.
 func TestTablesAreReplaced(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	bins := filepath.Join(dir, "bins.csv")
 	put := func(text string) {
