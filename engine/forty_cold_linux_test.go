@@ -80,8 +80,9 @@ func (v *vault) attach(budget int64) {
 func (v *vault) leave() {
 	v.state = features.NewState(v.set)
 	v.attach(1)
-	err := v.store.ProveEntities(func(_ store.Space, key, _ []byte, _ uint64) error {
-		v.state.Known(key)
+	v.state.Expect(v.store.Count())
+	err := v.store.ProveEntities(func(_ store.Space, keys [][]byte) error {
+		v.state.Known(keys...)
 		return nil
 	})
 	if err == nil {

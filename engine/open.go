@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/sluice-risk/sluice/features"
@@ -160,21 +159,18 @@ func (c *Cell) restore() error {
 	if c.progress.marks = s.Marks; len(s.Marks) > 0 {
 		c.oldest.Store(int64(s.Marks[0].At))
 	}
-	began, rows, bytes := time.Now(), atomic.Int64{}, atomic.Int64{}
-	defer func() {
-		c.log.Info("entities verified", "rows", rows.Load(), "bytes", bytes.Load(), "dur", time.Since(began))
-	}()
+	if w.state != nil {
+		w.state.Expect(c.store.Count())
+	}
 	// The scan also proves that no entity is lost, stale or back from the dead.
-	return c.store.ProveEntities(func(space store.Space, key, value []byte, sum uint64) error {
+	return c.store.ProveEntities(func(space store.Space, keys [][]byte) error {
 		if space != c.space { // of a second walk, or to be removed
 			return nil
 		}
 		if w.state == nil {
 			return errors.New("engine: the store holds entities of no release")
 		}
-		w.state.Known(key)
-		rows.Add(1)
-		bytes.Add(int64(len(key) + len(value)))
+		w.state.Known(keys...)
 		return nil
 	})
 }

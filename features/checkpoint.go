@@ -176,7 +176,7 @@ func (st *State) Checkpoint(generation uint64, put func(key, value []byte, repla
 			e.savePast(st, &value, write)
 		}
 		if e.headSum == 0 {
-			st.stored.add(&e.id)
+			st.stored.add(e.id[:])
 		}
 		e.headSum = write(e.appendHeadKey(key[:0]), e.appendHead(value[:0], more), e.headSum)
 	}

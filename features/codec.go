@@ -10,9 +10,10 @@ import (
 	"github.com/sluice-risk/sluice/risk"
 )
 
-// Every stored value begins with the version of its encoding.
+// Every stored value begins with the version of its encoding. The small one's rises
+// with each of the others, too: a state of before is refused before anything is served.
 const (
-	smallVersion = 1
+	smallVersion = 2
 	headVersion  = 3
 	chunkVersion = 3
 	keysVersion  = 2

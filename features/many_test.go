@@ -144,10 +144,16 @@ func heap() int64 {
 func (b *bank) copies(cards int) (total int) {
 	var models [][]byte
 	have := map[[16]byte]bool{}
+	var last [16]byte
 	if err := b.store.Scan(store.Entities, nil, func(key, value []byte, _ uint64) error {
-		if total += len(key) + len(value); len(key) == 17 {
-			models = append(models, bytes.Clone(value))
-			have[[16]byte(key)] = true
+		total += len(key) + len(value)
+		id, head := [16]byte(key), len(key) == 17
+		switch {
+		case head:
+			models, last = append(models, bytes.Clone(value)), id
+			have[id] = true
+		case last == id: // it is not all in its head
+			models, last = models[:len(models)-1], [16]byte{}
 		}
 		return nil
 	}); err != nil {
@@ -189,8 +195,9 @@ func (b *bank) reopen(budget int64) {
 	if err := b.state.Restore(last.State); err != nil {
 		b.Fatal(err)
 	}
-	if err := b.store.ProveEntities(func(_ store.Space, key, _ []byte, _ uint64) error {
-		b.state.Known(key)
+	b.state.Expect(b.store.Count())
+	if err := b.store.ProveEntities(func(_ store.Space, keys [][]byte) error {
+		b.state.Known(keys...)
 		return nil
 	}); err != nil {
 		b.Fatal(err)

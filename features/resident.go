@@ -56,13 +56,16 @@ type stored struct {
 	next  atomic.Pointer[bloom.Set] // being built by a pass over the store
 }
 
-func (s *stored) add(id *entityID) {
-	s.count.Add(1)
-	if ids := s.ids.Load(); ids != nil {
-		ids.Add(id[4:])
+func (s *stored) add(ids ...[]byte) {
+	s.count.Add(int64(len(ids)))
+	for i, id := range ids {
+		ids[i] = id[4:]
+	}
+	if all := s.ids.Load(); all != nil {
+		all.Add(ids...)
 	}
 	if next := s.next.Load(); next != nil {
-		next.Add(id[4:])
+		next.Add(ids...)
 	}
 }
 
@@ -123,12 +126,19 @@ func (st *State) Attach(budget int64, view func(func(Reader) error) error) {
 // Limit changes the budget.
 func (st *State) Limit(budget int64) { st.budget = int(budget) }
 
-// Known takes note of a stored row. Any goroutine may call it.
-func (st *State) Known(key []byte) {
-	if len(key) == len(entityID{})+1 {
-		id := entityID(key[:len(key)-1])
-		st.stored.add(&id)
+// Expect says, before the first Known, that about so many rows are stored.
+func (st *State) Expect(rows int) { st.stored.ids.Store(bloom.New(rows)) }
+
+// Known takes note of stored rows, best of some tens at a time. Any goroutine may
+// call it.
+func (st *State) Known(keys ...[]byte) {
+	heads := make([][]byte, 0, len(keys))
+	for _, key := range keys {
+		if len(key) == len(entityID{})+1 {
+			heads = append(heads, key[:len(entityID{})])
+		}
 	}
+	st.stored.add(heads...)
 }
 
 // Figures may be asked for by any goroutine. They are those of the last batch.

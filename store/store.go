@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/table"
@@ -122,6 +123,13 @@ func (s *Store) Last() (Checkpoint, bool) {
 	}, s.last.number > 0
 }
 
+// Count is the number of keys in Entities and Entities2.
+func (s *Store) Count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int(s.last.entities.keys)
+}
+
 // Get returns the value of a key, ErrNotFound, or a *CorruptError. Beside a
 // Commit it may see either value.
 func (s *Store) Get(space Space, key []byte) ([]byte, error) {
@@ -224,9 +232,11 @@ func (s *Store) ScanEntities(f func(space Space, key, value []byte, sum uint64) 
 	})
 }
 
-// ProveEntities is ScanEntities on all cores: f is called in no order, and by
-// several goroutines at a time.
-func (s *Store) ProveEntities(f func(space Space, key, value []byte, sum uint64) error) error {
+// ProveEntities verifies what ScanEntities does, on all cores. It calls f with the
+// keys, some at a time, in no order, and by several goroutines; they are valid
+// during the call only.
+func (s *Store) ProveEntities(f func(space Space, keys [][]byte) error) error {
+	began := time.Now()
 	return s.prove(func(txn *badger.Txn, got *tally) error {
 		const parts = 256 // by the first byte of a key
 		tallies := make([]tally, 2*parts)
@@ -237,15 +247,49 @@ func (s *Store) ProveEntities(f func(space Space, key, value []byte, sum uint64)
 			if i >= parts {
 				space = Entities2
 			}
-			g.Go(func() error { return s.tallied(txn, space, []byte{byte(i)}, &tallies[i], f) })
+			g.Go(func() error {
+				var some gathered
+				err := s.tallied(txn, space, []byte{byte(i)}, &tallies[i], func(_ Space, key, _ []byte, _ uint64) error {
+					if some.add(key); len(some.keys) < cap(some.keys) {
+						return nil
+					}
+					return some.give(space, f)
+				})
+				return errors.Join(err, some.give(space, f))
+			})
 		}
 		err := g.Wait()
 		for _, t := range tallies {
 			got.keys += t.keys
 			got.sum += t.sum
 		}
+		s.o.Logger.Info("entities verified", "rows", got.keys, "dur", time.Since(began))
 		return err
 	})
+}
+
+// gathered are copies of keys.
+type gathered struct {
+	keys  [][]byte
+	bytes []byte
+}
+
+func (g *gathered) add(key []byte) {
+	if g.keys == nil {
+		g.keys = make([][]byte, 0, 64)
+	}
+	from := len(g.bytes)
+	g.bytes = append(g.bytes, key...)
+	g.keys = append(g.keys, g.bytes[from:])
+}
+
+func (g *gathered) give(space Space, f func(space Space, keys [][]byte) error) error {
+	if len(g.keys) == 0 {
+		return nil
+	}
+	err := f(space, g.keys)
+	g.keys, g.bytes = g.keys[:0], g.bytes[:0]
+	return err
 }
 
 // tallied visits the keys of a space with a prefix, and adds them up.
@@ -290,7 +334,7 @@ func (s *Store) prove(scan func(txn *badger.Txn, got *tally) error) error {
 
 // VerifyState reads and verifies all entities, as ScanEntities does.
 func (s *Store) VerifyState() error {
-	return s.ProveEntities(func(Space, []byte, []byte, uint64) error { return nil })
+	return s.ProveEntities(func(Space, [][]byte) error { return nil })
 }
 
 // Scrub reads every table from disk and checks its checksums, which reads do
