@@ -140,9 +140,8 @@ func BenchmarkFortyFeatures(b *testing.B) {
 		look.Fill(rec)
 	}
 	entities := map[features.Touch]bool{}
-	one := func(rec *risk.Record) {
-		set.Prepare(rec, &scope, &p)
-		t := st.Observe(&p, rec.Event.Time, rec.Arrival, &v)
+	observe := func(rec *risk.Record, p *features.Prepared) {
+		t := st.Observe(p, rec.Event.Time, rec.Arrival, &v)
 		scope.Record, scope.At, scope.Features = rec, t.At, v.Values
 		set.Derive(&scope)
 	}
@@ -150,7 +149,8 @@ func BenchmarkFortyFeatures(b *testing.B) {
 	meet := func(everybody bool) {
 		rec.Reset()
 		record(c.next(everybody), &rec)
-		one(&rec)
+		set.Prepare(&rec, &scope, &p)
+		observe(&rec, &p)
 		for _, t := range p.Touches() {
 			entities[t] = true
 		}
@@ -163,7 +163,12 @@ func BenchmarkFortyFeatures(b *testing.B) {
 	}
 	held := float64(len(entities))
 	entities = nil
-	recs := make([]risk.Record, 20_000) // decoded aside, a part at a time
+	recs := make([]risk.Record, 500) // decoded aside, a batch at a time
+	prepared := make([]features.Prepared, len(recs))
+	var next []*features.Prepared
+	for i := range prepared {
+		next = append(next, &prepared[i])
+	}
 	b.ResetTimer()
 	spent := 0.0
 	for range fortyEvents / len(recs) {
@@ -173,7 +178,13 @@ func BenchmarkFortyFeatures(b *testing.B) {
 		}
 		begin := cpu()
 		for i := range recs {
-			one(&recs[i])
+			set.Prepare(&recs[i], &scope, &prepared[i])
+		}
+		for i := range recs {
+			if i%features.WarmEvents == 0 {
+				st.Warm(next[i:min(i+features.WarmEvents, len(next))])
+			}
+			observe(&recs[i], &prepared[i])
 		}
 		spent += float64((cpu() - begin).Nanoseconds())
 	}

@@ -35,6 +35,7 @@ type Walk struct {
 	workers  pool
 	metrics  *Metrics
 	scores   map[string]prometheus.Observer // by scenario, of the bundle
+	soon     []*features.Prepared           // see warm
 }
 
 // NewWalk returns a walk before the first entry. load gives the bundle of an
@@ -195,6 +196,9 @@ func (w *Walk) features(b *Batch) error {
 		w.sweep(b)
 	}
 	for i, it := range b.Items {
+		if i%features.WarmEvents == 0 {
+			w.warm(b.Items[i:min(i+features.WarmEvents, len(b.Items))])
+		}
 		position := b.First + journal.Position(i)
 		rec := it.Entry.Event
 		if rec == nil {
@@ -213,6 +217,19 @@ func (w *Walk) features(b *Batch) error {
 		return nil
 	}
 	return w.state.Err()
+}
+
+// warm loads what the next events of a batch will touch.
+func (w *Walk) warm(next []*Item) {
+	w.soon = w.soon[:0]
+	for _, it := range next {
+		if it.Entry.Event != nil {
+			w.soon = append(w.soon, &it.prepared)
+		}
+	}
+	if w.state != nil {
+		w.state.Warm(w.soon)
+	}
 }
 
 // conclude extends the rolling digest over the batch's decisions, in order.

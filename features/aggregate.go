@@ -145,6 +145,9 @@ func (g *aggregate) beats(c *column, v, over uint64) bool {
 	return !g.oldest && (g.wins == nil || g.wins(c, v, over))
 }
 
+// different tells whether it is the number of different values.
+func (g *aggregate) different() bool { return g.keeps == differentValues && !g.own }
+
 // newest tells whether the choice is the newest event, whatever its value.
 func (g *aggregate) newest() bool { return g.choice && g.wins == nil && !g.oldest }
 

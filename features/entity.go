@@ -62,8 +62,8 @@ func (s *slot) parts(c *chunk, l *layout) (masks, values []uint64) {
 const busyWindow = 64
 
 // read gives the value of slot s as of r.now, and of a tally the number of events
-// in its window, and sets st.rough when tiles have made them approximate. It is the same whether it is computed from the log or kept up to
-// date.
+// in its window, and sets st.rough when tiles have made them approximate. It is the
+// same whether it is computed from the log or kept up to date.
 func (st *State) read(e *entity, s *slot, r *reading) (v float64, n int64) {
 	st.rough = false
 	if e == nil {
@@ -73,7 +73,14 @@ func (st *State) read(e *entity, s *slot, r *reading) (v float64, n int64) {
 	if s.last > 0 {
 		return st.readLast(e, s, hi, r)
 	}
-	if own := e.running(s); own != nil {
+	own := e.running(s)
+	if own == nil && e.past == nil && s.few {
+		if c, from := e.newestIn(lo, hi); c != nil && c.n-from <= st.busy {
+			masks, values := s.parts(c, e.layout)
+			return st.few(s, c.data[from:c.n], masks[from:], values[from:], r)
+		}
+	}
+	if own != nil {
 		if v, n, ok := own.read(st, e, s, lo, hi, r); ok {
 			st.rough = own.rough
 			return v, n

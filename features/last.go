@@ -104,28 +104,7 @@ func (q *recent) older(p *recent, hi risk.Time, n int) {
 
 // overLast computes the aggregate of a few events, oldest first.
 func (st *State) overLast(s *slot, times, values []uint64, r *reading) (v float64, n int64) {
-	masks := everyBit[:len(times)]
-	switch {
-	case s.agg.tally != nil:
-		a := &st.scratch
-		a.start(s, nil, false)
-		if s.agg.own {
-			a.compare(s, r)
-		}
-		s.agg.tally(a, s, masks, values, 1)
-		return s.total(a, r), a.n
-	case s.agg.streak:
-		var k streak
-		k.extend(s, masks, values, 0, len(times))
-		return float64(k.n), int64(len(times))
-	case s.agg.oldest:
-		if len(times) == 0 {
-			return s.agg.empty, 0
-		}
-		return s.pick(pick{at: risk.Time(times[0]), value: values[0], set: true}, r), int64(len(times))
-	}
-	best, _ := s.extreme(pick{}, times, masks, values, 0, len(times))
-	return s.pick(best, r), int64(len(times))
+	return st.few(s, times, everyBit[:len(times)], values, r)
 }
 
 // insertLast brings a slot's own list up to date with an event.

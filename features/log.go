@@ -86,6 +86,14 @@ func (c *chunk) insert(i, stride int, at risk.Time, mask, values []uint64) {
 func (c *chunk) after(t risk.Time) int {
 	times := c.times()
 	lo, hi := 0, len(times)
+	// Most windows begin near the end: leap back from there, ever further.
+	for step := 4; hi > step; step *= 2 {
+		if risk.Time(times[hi-step]) <= t {
+			lo = hi - step + 1
+			break
+		}
+		hi -= step
+	}
 	for lo < hi {
 		if m := int(uint(lo+hi) >> 1); risk.Time(times[m]) > t {
 			hi = m

@@ -33,6 +33,7 @@ type State struct {
 
 	busy     int // busyWindow; tests change it
 	scratch  tally
+	sieve    sieve
 	sketched *sketch
 	rough    bool // what was read last is approximate
 	last     recent
@@ -42,6 +43,7 @@ type State struct {
 	masks    []uint64
 	values   []uint64
 	warm     uint64 // see find
+	near     []near // see Warm
 }
 
 // tenure says since when a slot is counted, and under which number. A feature

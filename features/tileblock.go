@@ -172,7 +172,7 @@ func (o *valued) times(tiles uint16) (n uint32) {
 }
 
 // sketches tells whether a coarse block of the slot is a sketch.
-func (s *slot) sketches() bool { return s.agg.keeps == differentValues && !s.agg.own }
+func (s *slot) sketches() bool { return s.agg.different() }
 
 // coarse gives what is kept of a value in a block that is coarse.
 func (s *slot) coarse(v uint64) uint64 {
