@@ -158,24 +158,23 @@ func (e *entity) backwards(lo, hi risk.Time, visit func(c *chunk, from, n int) b
 func (st *State) scanTally(e *entity, s *slot, f *fold, lo, hi risk.Time, r *reading) (v float64, n int64, seen int) {
 	a, ts, over := &st.scratch, e.tilesOf(s), e.past.stretch(s, lo, hi)
 	coarse := s.asCoarse(ts, over)
+	if coarse && s.sketches() {
+		st.rough = true
+		return st.estimate(e, s, over, lo, hi)
+	}
 	a.start(s, f, ts != nil)
 	if s.agg.own {
 		a.compare(s, r)
 	}
 	for again := false; ; again = true {
 		seen = f.size()
-		a.coarse = a.coarse || coarse && !s.sketches()
+		a.coarse = a.coarse || coarse
 		e.backwards(lo, hi, func(c *chunk, from, n int) bool {
 			seen += n - from
 			masks, values := s.parts(c, e.layout)
 			s.agg.tally(a, s, masks[from:n], values[from:n], 1)
 			return true
 		})
-		if coarse && s.sketches() {
-			st.rough = true
-			v = st.estimate(a, s, ts, over)
-			return v, a.n, seen
-		}
 		if ts != nil {
 			seen += a.addTiles(s, ts, over, 1)
 			st.rough = coarse || e.past.edges(ts, over, lo, hi)

@@ -134,6 +134,7 @@ func (ts *tiles) fits(s *slot) bool {
 // savePast writes what has changed.
 func (e *entity) savePast(st *State, buf *[]byte, write func(key, value []byte, sum uint64) uint64) {
 	p := e.past
+	p.weigh()
 	if p.dirty {
 		p.sum = write(e.pastKey(), binary.AppendVarint(append((*buf)[:0], pastVersion), int64(p.until)), p.sum)
 		p.dirty = false
@@ -323,7 +324,8 @@ func (b *block) restore(d *decoder, kind byte, first bool) {
 
 const maxBlock = farTile / blockTiles / 2
 
-// weight is what tiles took in memory when they were weighed last.
+// weight is what tiles took in memory when they were stored last: before that no
+// entity leaves it.
 func (p *past) weight() int {
 	if p == nil {
 		return 0
@@ -331,7 +333,6 @@ func (p *past) weight() int {
 	return p.bytes
 }
 
-// weigh is not done for every event: what one changes is little.
 func (p *past) weigh() {
 	n := int(unsafe.Sizeof(*p)) + len(p.slots)*wordBytes
 	for _, ts := range p.slots {

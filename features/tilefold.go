@@ -92,7 +92,6 @@ func (st *State) foldUntil(e *entity, until risk.Time) {
 			}
 		}
 	}
-	e.past.weigh()
 }
 
 // pour takes the first n entries of c into tiles.

@@ -99,23 +99,30 @@ func (a *tally) release(s *slot, v uint64) {
 	}
 }
 
-// estimate gives the number of different values in the tiles of r and among the
-// keys of a, and adds the events of the former to a.n.
-func (st *State) estimate(a *tally, s *slot, ts *tiles, r stretch) float64 {
+// estimate gives about the number of different values of slot s in the tiles of
+// `over` and in its log, both in (lo, hi], the number of their events, and how many
+// of the log's it went over.
+func (st *State) estimate(e *entity, s *slot, over stretch, lo, hi risk.Time) (v float64, n int64, seen int) {
 	if st.sketched == nil {
 		st.sketched = new(sketch)
 	}
 	k := st.sketched
 	k.reset()
-	for _, b := range ts.within(r) {
-		a.n += b.join(k)
+	for _, b := range e.tilesOf(s).within(over) {
+		n += b.join(k)
 	}
-	for _, c := range a.keys.slots {
-		if c.n != 0 {
-			k.add(c.key)
+	e.backwards(lo, hi, func(c *chunk, from, to int) bool {
+		masks, values := s.parts(c, e.layout)
+		for i := from; i < to; i++ {
+			if s.in(masks[i]) {
+				k.add(values[i])
+				n++
+			}
 		}
-	}
-	return k.count()
+		seen += to - from
+		return true
+	})
+	return k.count(), n, seen
 }
 
 // join adds the values of b to a sketch, and gives its number of events.
