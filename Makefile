@@ -65,8 +65,8 @@ bench: ## CPU time an event: decode, walk, journal, HTTP; ratios within the one 
 	  c["BenchmarkMemory"]/d, (c["BenchmarkDurable"]-c["BenchmarkMemory"])/d, 100*r["BenchmarkHTTPDecisions"]/r["BenchmarkHTTPEcho"] }' bench.out
 
 .PHONY: bench-features
-bench-features: ## CPU time of 40 features over 6 entities, a million of them, against encoding/json of the same events
-	@GOGC=$${GOGC:-300} go test -run '^$$' -bench '^BenchmarkForty' -benchtime 1x -timeout 20m $(TESTFLAGS) ./engine | tee bench.out
+bench-features: ## CPU time of 40 features over 6 entities, a million of them, in memory and in the store, against encoding/json of the same events
+	@GOGC=$${GOGC:-300} go test -run '^$$' -bench '^BenchmarkForty' -benchtime 1x -timeout 20m $(TESTFLAGS) ./engine ./store | tee bench.out
 	@awk '/^Benchmark/ { for (i = 2; i < NF; i++) if ($$(i+1) == "cpu-us/event") { n = $$1; sub(/-[0-9]+$$/, "", n); sub(/^BenchmarkForty/, "", n); c[n] = $$i; order[++k] = n } } \
 	  END { for (i = 1; i <= k; i++) printf "%-10s %6.1f us an event, %5.2f x decode\n", order[i], c[order[i]], c[order[i]]/c["Decode"] }' bench.out
 

@@ -97,10 +97,18 @@ func (v *vault) checkpoint() {
 	begin := cpu()
 	v.generation++
 	c := store.Checkpoint{Position: v.generation}
+	var slab []byte
+	keep := func(b []byte) []byte {
+		if cap(slab)-len(slab) < len(b) {
+			slab = make([]byte, 0, 256<<10)
+		}
+		slab = append(slab, b...)
+		return slab[len(slab)-len(b) : len(slab) : len(slab)]
+	}
 	c.State = v.state.Checkpoint(v.generation, func(key, value []byte, replaces uint64) (sum uint64) {
-		p := store.Put{Space: store.Entities, Key: append([]byte(nil), key...), Replaces: replaces}
+		p := store.Put{Space: store.Entities, Key: keep(key), Replaces: replaces}
 		if value != nil {
-			p.Value = append(make([]byte, 0, len(value)), value...)
+			p.Value = keep(value)
 			sum = store.Sum(p.Space, key, value)
 		}
 		c.Puts = append(c.Puts, p)
