@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,6 +49,9 @@ func serveCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if os.Getenv("GOMEMLIMIT") == "" {
+			debug.SetMemoryLimit(memoryLimit(cfg))
+		}
 		n, err := open(cfg, keys, log, time.Now)
 		if err != nil {
 			return err
@@ -56,6 +60,11 @@ func serveCommand() *cobra.Command {
 	}
 	return c
 }
+
+// memoryLimit is what the heap may grow to before garbage is collected sooner: the
+// collector waits until it is four times what is alive, which for two gigabytes of
+// entities are eight.
+func memoryLimit(cfg *config.Config) int64 { return 2*int64(cfg.State.Memory) + 1<<30 }
 
 // node is one running engine with its transports.
 type node struct {
