@@ -14,7 +14,7 @@ import (
 // bits dropped, truths as bits, hashes by how far back the same one stands. A column
 // like one before it is that one's number and a power of ten.
 func (c *chunk) append(b []byte, l *layout, from int) []byte {
-	stride, words := l.stride(), l.words()
+	words := l.words()
 	b = append(b, chunkVersion)
 	b = binary.AppendUvarint(b, uint64(c.n-from))
 	if from == c.n {
@@ -26,7 +26,7 @@ func (c *chunk) append(b []byte, l *layout, from int) []byte {
 		b = binary.AppendUvarint(b, times[i]-times[i-1])
 	}
 	for w := range words {
-		masks := c.part(1+w, stride)[from:]
+		masks := c.part(1 + w)[from:]
 		for i := 0; i < len(masks); {
 			k := i + 1
 			for k < len(masks) && masks[k] == masks[i] {
@@ -39,10 +39,10 @@ func (c *chunk) append(b []byte, l *layout, from int) []byte {
 	}
 	for i, col := range l.columns {
 		before := int64(0)
-		values := c.part(1+words+i, stride)[from:]
+		values := c.part(1 + words + i)[from:]
 		like, power := 0, 0
 		for k := 0; k < i && like == 0; k++ {
-			if power = powerOf(values, c.part(1+words+k, stride)[from:]); power >= 0 {
+			if power = powerOf(values, c.part(1 + words + k)[from:]); power >= 0 {
 				like = k + 1
 			}
 		}
@@ -115,22 +115,25 @@ func (c *chunk) join(tail *chunk, l *layout) error {
 	if n > maxEntries(stride) || c.last() > tail.first() {
 		return fmt.Errorf("%d entries behind a row of %d are out of place", tail.n, c.n)
 	}
-	data := make([]uint64, stride*n)
+	front := *c
+	c.allocate(stride, n)
 	for i := range stride {
-		copy(data[i*n:], c.part(i, stride))
-		copy(data[i*n+c.n:], tail.part(i, stride))
+		copy(c.data[i*n:], front.part(i))
+		copy(c.data[i*n+front.n:], tail.part(i))
 	}
-	c.data, c.n = data, n
+	c.n = n
 	return nil
 }
 
 func (c *chunk) restore(d *decoder, l *layout) {
 	stride, words := l.stride(), l.words()
 	d.version(chunkVersion)
-	if c.n = d.upTo(maxEntries(stride)); c.n == 0 || d.err != nil {
+	n := d.upTo(maxEntries(stride))
+	if n == 0 || d.err != nil {
 		return
 	}
-	c.data = make([]uint64, stride*c.n)
+	c.allocate(stride, n)
+	c.n = n
 	times := c.times()
 	for i := range times {
 		if i == 0 {
@@ -140,7 +143,7 @@ func (c *chunk) restore(d *decoder, l *layout) {
 		}
 	}
 	for w := range words {
-		for part := c.part(1+w, stride); len(part) > 0 && d.err == nil; {
+		for part := c.part(1 + w); len(part) > 0 && d.err == nil; {
 			run := d.upTo(len(part))
 			mask := d.uvarint()
 			if run == 0 {
@@ -154,10 +157,10 @@ func (c *chunk) restore(d *decoder, l *layout) {
 	}
 	for k, col := range l.columns {
 		before := int64(0)
-		part := c.part(1+words+k, stride)
+		part := c.part(1 + words + k)
 		if like := d.upTo(k); like > 0 {
 			times := tens[d.upTo(len(tens)-1)]
-			for i, v := range c.part(words+like, stride) {
+			for i, v := range c.part(words + like) {
 				part[i] = v * times
 			}
 			continue

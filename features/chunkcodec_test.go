@@ -9,11 +9,13 @@ import (
 func TestChunkOfLikeColumns(t *testing.T) {
 	l := &layout{slots: []uint32{1}, columns: []columnTag{{1, moneyColumn}, {2, moneyColumn}, {3, truthColumn}, {4, moneyColumn}, {5, hashColumn}}}
 	const n = 20
-	c := chunk{data: make([]uint64, n*l.stride()), n: n}
+	var c chunk
+	c.allocate(l.stride(), n)
+	c.n = n
 	for i := range n {
 		amount := uint64(i) * 12_345 % 9_999
 		for k, v := range []uint64{uint64(i) * 1000, 1, amount, amount * 100, uint64(i) % 3 % 2, -amount * 100, uint64(i % 4)} {
-			c.part(k, l.stride())[i] = v
+			c.part(k)[i] = v
 		}
 	}
 	for from, most := range map[int]int{0: 205, 13: 102, 19: 28, 20: 2} {
@@ -27,8 +29,8 @@ func TestChunkOfLikeColumns(t *testing.T) {
 			t.Fatalf("entries from %d: %d, %v", from, got.n, d.err)
 		}
 		for k := range l.stride() {
-			if from < n && !slices.Equal(got.part(k, l.stride()), c.part(k, l.stride())[from:]) {
-				t.Errorf("column %d from %d = %d, want %d", k, from, got.part(k, l.stride()), c.part(k, l.stride())[from:])
+			if from < n && !slices.Equal(got.part(k), c.part(k)[from:]) {
+				t.Errorf("column %d from %d = %d, want %d", k, from, got.part(k), c.part(k)[from:])
 			}
 		}
 	}

@@ -49,12 +49,11 @@ func (s *slot) in(mask uint64) bool { return mask>>(uint(s.bit)&63)&1 != 0 }
 
 // parts gives the mask words and values of a chunk that slot s looks at.
 func (s *slot) parts(c *chunk, l *layout) (masks, values []uint64) {
-	stride := l.stride()
-	masks = c.part(1+s.bit>>6, stride)
+	masks = c.part(1 + s.bit>>6)
 	if s.col < 0 {
 		return masks, masks
 	}
-	return masks, c.part(1+l.words()+s.col, stride)
+	return masks, c.part(1 + l.words() + s.col)
 }
 
 // busyWindow is the number of entries in a window above which its aggregate is
@@ -286,7 +285,7 @@ func (s *slot) extreme(best pick, times, masks, values []uint64, from, n int) (p
 // text reads the text of entry i.
 func (s *slot) text(c *chunk, l *layout, i int, into *text) {
 	for w := range into {
-		into[w] = c.part(1+l.words()+s.col+w, l.stride())[i]
+		into[w] = c.part(1 + l.words() + s.col + w)[i]
 	}
 }
 

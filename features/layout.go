@@ -184,7 +184,7 @@ func (st *State) current(e *entity) {
 		}
 	}
 
-	stride, words := from.stride(), from.words()
+	words := from.words()
 	mask, values := make([]uint64, to.words()), make([]uint64, len(to.columns))
 	for k := range old {
 		c := &old[k]
@@ -192,7 +192,7 @@ func (st *State) current(e *entity) {
 			clear(mask)
 			any := false
 			for bit, f := range slotFrom {
-				if f >= 0 && c.part(1+f>>6, stride)[i]>>(uint(f)&63)&1 != 0 {
+				if f >= 0 && c.part(1 + f>>6)[i]>>(uint(f)&63)&1 != 0 {
 					mask[bit>>6] |= 1 << (uint(bit) & 63)
 					any = true
 				}
@@ -202,7 +202,7 @@ func (st *State) current(e *entity) {
 			}
 			for v, f := range columnFrom {
 				if values[v] = 0; f >= 0 {
-					values[v] = c.part(1+words+f, stride)[i]
+					values[v] = c.part(1 + words + f)[i]
 				}
 			}
 			e.insert(risk.Time(c.data[i]), mask, values, st)

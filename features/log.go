@@ -19,6 +19,7 @@ type chunk struct {
 	sum    uint64 // what the store gave for the row; 0: has none
 	stored int    // entries in it
 	dirty  bool   // the row's entries are no longer the chunk's first ones
+	room   int32  // entries that data has room for
 }
 
 // chunkEntries bounds a chunk. Tests make it smaller.
@@ -29,15 +30,18 @@ func maxEntries(stride int) int {
 	return min(chunkEntries, (maxValue-stride)/(maxVarint*(stride+1)))
 }
 
-func (c *chunk) room(stride int) int { return len(c.data) / stride }
+// allocate gives c room for so many entries, and none yet.
+func (c *chunk) allocate(stride, room int) {
+	c.data, c.room, c.n = make([]uint64, stride*room), int32(room), 0
+}
 
 // times gives the first column.
 func (c *chunk) times() []uint64 { return c.data[:c.n] }
 
 // part gives column i of the chunk: 0 the times, then mask words, then values.
-func (c *chunk) part(i, stride int) []uint64 {
-	room := c.room(stride)
-	return c.data[i*room : i*room+c.n]
+func (c *chunk) part(i int) []uint64 {
+	at := i * int(c.room)
+	return c.data[at : at+c.n]
 }
 
 func (c *chunk) first() risk.Time { return risk.Time(c.data[0]) }
@@ -45,17 +49,17 @@ func (c *chunk) last() risk.Time  { return risk.Time(c.data[c.n-1]) }
 
 // resize moves the entries [from, from+n) into an allocation for room entries.
 func (c *chunk) resize(stride, room, from, n int) {
-	data := make([]uint64, stride*room)
-	old := c.room(stride)
+	old := *c
+	c.allocate(stride, room)
 	for i := range stride {
-		copy(data[i*room:], c.data[i*old+from:i*old+from+n])
+		copy(c.data[i*room:], old.part(i)[from:from+n])
 	}
-	c.data, c.n = data, n
+	c.n = n
 }
 
 // cut drops the first k entries in place.
 func (c *chunk) cut(stride, k int) {
-	room := c.room(stride)
+	room := int(c.room)
 	for i := range stride {
 		copy(c.data[i*room:], c.data[i*room+k:i*room+c.n])
 	}
@@ -64,7 +68,7 @@ func (c *chunk) cut(stride, k int) {
 
 // insert puts an entry at i; there is room.
 func (c *chunk) insert(i, stride int, at risk.Time, mask, values []uint64) {
-	room := c.room(stride)
+	room := int(c.room)
 	for k := range stride {
 		col := c.data[k*room : k*room+c.n+1]
 		if i < c.n {
@@ -145,7 +149,7 @@ func (e *entity) insert(at risk.Time, mask, values []uint64, st *State) bool {
 	most := maxEntries(stride)
 	last := len(e.chunks) - 1
 	if last < 0 || e.chunks[last].last() <= at {
-		if last >= 0 && e.chunks[last].n == e.chunks[last].room(stride) && e.chunks[last].n < most {
+		if last >= 0 && e.chunks[last].n == int(e.chunks[last].room) && e.chunks[last].n < most {
 			st.makeRoom(e, last)
 			last = len(e.chunks) - 1 // all of it may have expired
 		}
@@ -154,7 +158,7 @@ func (e *entity) insert(at risk.Time, mask, values []uint64, st *State) bool {
 			if last >= 0 {
 				c.order += e.chunks[last].order
 			}
-			c.data = make([]uint64, stride*min(startRoom<<min(2*(last+1), 8), most))
+			c.allocate(stride, min(startRoom<<min(2*(last+1), 8), most))
 			e.chunks = append(e.chunks, c)
 			e.words += len(c.data)
 			last++
@@ -177,7 +181,7 @@ func (e *entity) insert(at risk.Time, mask, values []uint64, st *State) bool {
 			p = cursor{p.chunk + 1, p.entry - half}
 		}
 		c = &e.chunks[p.chunk]
-	case c.n == c.room(stride):
+	case c.n == int(c.room):
 		e.resize(c, roomFor(c.n, stride))
 	}
 	st.touch(e, p.chunk, p.entry)
@@ -194,7 +198,7 @@ func (e *entity) split(i, stride int, st *State) {
 	e.chunks = append(e.chunks, chunk{})
 	copy(e.chunks[i+2:], e.chunks[i+1:])
 	left := &e.chunks[i]
-	right := chunk{data: left.data, n: left.n}
+	right := chunk{data: left.data, n: left.n, room: left.room}
 	half := left.n / 2
 	right.resize(stride, left.n, half, left.n-half)
 	e.words += len(right.data)

@@ -113,6 +113,7 @@ func (st *State) Observe(p *Prepared, at, arrival risk.Time, v *Vector) Timing {
 	// An instant before the floor cannot be read exactly: what its windows held
 	// may have been dropped. The floor itself can, so that is what is read.
 	now := max(t.At, st.floor)
+	st.ask.now = now
 	st.find(p)
 
 	set := st.set
@@ -124,7 +125,7 @@ func (st *State) Observe(p *Prepared, at, arrival risk.Time, v *Vector) Timing {
 	for k := range set.keys {
 		if i := p.hit[k]; i >= 0 {
 			for _, f := range set.keys[k].before {
-				st.readInto(v, p, f, st.hits[i].entity, now)
+				st.readInto(v, p, f, st.hits[i].entity)
 			}
 		}
 	}
@@ -134,7 +135,7 @@ func (st *State) Observe(p *Prepared, at, arrival risk.Time, v *Vector) Timing {
 	for k := range set.keys {
 		if i := p.hit[k]; i >= 0 {
 			for _, f := range set.keys[k].after {
-				st.readInto(v, p, f, st.hits[i].entity, now)
+				st.readInto(v, p, f, st.hits[i].entity)
 			}
 		}
 	}
@@ -147,41 +148,40 @@ func (st *State) Observe(p *Prepared, at, arrival risk.Time, v *Vector) Timing {
 	return t
 }
 
-// readInto gives v feature f of an entity for the event p.
-func (st *State) readInto(v *Vector, p *Prepared, f int, e *entity, now risk.Time) {
-	st.rough = false
-	if v.Values[f] = st.value(p, f, e, now); st.rough {
+// readInto gives v feature f of an entity for the event p, as of st.ask.now.
+func (st *State) readInto(v *Vector, p *Prepared, f int, e *entity) {
+	x := &st.set.features[f]
+	s := &st.set.slots[x.slot]
+	if s.agg.own && !st.askFor(p, s) {
+		return
+	}
+	value, n := st.read(e, s, &st.ask)
+	rough := st.rough
+	if x.least > 0 {
+		if x.guard >= 0 {
+			_, n = st.read(e, &st.set.slots[x.guard], &st.ask)
+			rough = rough || st.rough
+		}
+		if n < x.least {
+			value = missing
+		}
+	}
+	if v.Values[f] = value; rough {
 		v.rough = append(v.rough, f)
 	}
 }
 
-// value gives feature f of an entity for the event p.
-func (st *State) value(p *Prepared, f int, e *entity, now risk.Time) float64 {
-	x := &st.set.features[f]
-	s := &st.set.slots[x.slot]
-	r := &st.ask
-	r.now, r.own = now, nil
-	if s.agg.own {
-		if !p.given[s.operand] {
-			return missing
-		}
-		r.own = p.values[st.set.operands[s.operand].from:]
-		if s.column.kind == textColumn {
-			r.own = r.own[:len(text{})]
-		}
+// askFor puts the event's own value into st.ask; it reports false when there is none.
+func (st *State) askFor(p *Prepared, s *slot) bool {
+	if !p.given[s.operand] {
+		return false
 	}
-	v, n := st.read(e, s, r)
-	if x.least > 0 {
-		if x.guard >= 0 {
-			rough := st.rough
-			_, n = st.read(e, &st.set.slots[x.guard], r)
-			st.rough = st.rough || rough
-		}
-		if n < x.least {
-			return missing
-		}
+	own := p.values[st.set.operands[s.operand].from:]
+	if s.column.kind == textColumn {
+		own = own[:len(text{})]
 	}
-	return v
+	st.ask.own = own
+	return true
 }
 
 // clock places an event in time and moves the watermark.

@@ -44,7 +44,7 @@ func (st *State) Warm(next []*Prepared) {
 	for _, n := range st.near {
 		if k := len(n.entity.chunks); k > 0 && n.entity.chunks[k-1].n > 0 {
 			c, stride := &n.entity.chunks[k-1], n.entity.layout.stride()
-			room := c.room(stride)
+			room := int(c.room)
 			for col := range stride {
 				x ^= c.data[col*room+c.n-1]
 			}
