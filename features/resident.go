@@ -447,6 +447,9 @@ func (r *running) weight() int {
 	if a.more != nil {
 		more = int(unsafe.Sizeof(*a.more))
 	}
+	if k := r.sketch; k != nil {
+		more += int(unsafe.Sizeof(*k)) + cap(k.steps)*int(unsafe.Sizeof(step{}))
+	}
 	return int(unsafe.Sizeof(*r)) + more + cap(r.queue)*int(unsafe.Sizeof(pick{})) + r.recent.weight() +
 		a.keys.weight() + (cap(a.list)+cap(a.own))*wordBytes + 4*cap(a.most.keys) +
 		len(a.order.blocks)*(2*blockKeys*int(unsafe.Sizeof(counted{}))+3*wordBytes)/2

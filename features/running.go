@@ -109,38 +109,55 @@ func (r *running) read(st *State, e *entity, s *slot, lo, hi risk.Time, q *readi
 // slide moves a tally to (lo, hi].
 func (r *running) slide(e *entity, s *slot, lo, hi risk.Time) {
 	// Grow first, then shrink: nothing is taken away that was not there.
-	add := func(c *chunk, i int, sign int64) {
-		masks, values := s.parts(c, e.layout)
-		s.agg.tally(&r.tally, s, masks[i:i+1], values[i:i+1], sign)
-	}
-	for c := e.at(&r.tail); c != nil && risk.Time(c.data[r.tail.entry]) <= hi; c = e.at(&r.tail) {
-		add(c, r.tail.entry, 1)
-		r.tail.entry++
-	}
+	r.forth(e, s, &r.tail, hi, 1)
 	if lo < r.lo {
-		for c := e.before(&r.head); c != nil && risk.Time(c.data[r.head.entry-1]) > lo; c = e.before(&r.head) {
-			r.head.entry--
-			add(c, r.head.entry, 1)
-		}
+		r.back(e, s, &r.head, lo, 1)
 		r.leaves = beforeAll
 	}
 	if hi < r.hi {
-		for c := e.before(&r.tail); c != nil && risk.Time(c.data[r.tail.entry-1]) > hi; c = e.before(&r.tail) {
-			r.tail.entry--
-			add(c, r.tail.entry, -1)
-		}
+		r.back(e, s, &r.tail, hi, -1)
 	}
 	if lo >= r.leaves { // else the old end of the log, long out of the cache, is left alone
-		c := e.at(&r.head)
-		for ; c != nil && risk.Time(c.data[r.head.entry]) <= lo; c = e.at(&r.head) {
-			add(c, r.head.entry, -1)
-			r.head.entry++
-		}
-		if r.leaves = beforeAll; c != nil {
-			r.leaves = risk.Time(c.data[r.head.entry])
+		r.forth(e, s, &r.head, lo, -1)
+		if r.leaves = beforeAll; e.at(&r.head) != nil {
+			r.leaves = risk.Time(e.chunks[r.head.chunk].data[r.head.entry])
 		}
 	}
 	r.lo, r.hi = lo, hi
+}
+
+// forth moves p behind the last entry that is not later than t, and adds what it
+// passes to the tally or takes it away.
+func (r *running) forth(e *entity, s *slot, p *cursor, t risk.Time, sign int64) {
+	for c := e.at(p); c != nil; c = e.at(p) {
+		from := p.entry
+		for p.entry < c.n && risk.Time(c.data[p.entry]) <= t {
+			p.entry++
+		}
+		if p.entry == from {
+			return
+		}
+		r.pass(e, s, c, from, p.entry, sign)
+	}
+}
+
+// back moves p in front of the first entry that is later than t.
+func (r *running) back(e *entity, s *slot, p *cursor, t risk.Time, sign int64) {
+	for c := e.before(p); c != nil; c = e.before(p) {
+		n := p.entry
+		for p.entry > 0 && risk.Time(c.data[p.entry-1]) > t {
+			p.entry--
+		}
+		if p.entry == n {
+			return
+		}
+		r.pass(e, s, c, p.entry, n, sign)
+	}
+}
+
+func (r *running) pass(e *entity, s *slot, c *chunk, from, n int, sign int64) {
+	masks, values := s.parts(c, e.layout)
+	s.agg.tally(&r.tally, s, masks[from:n], values[from:n], sign)
 }
 
 // at gives the chunk of the entry behind p, nil at the end of the log.
