@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-risk/sluice/internal/expression"
 	"github.com/sluice-risk/sluice/risk"
 )
 
@@ -156,5 +157,37 @@ func TestDamagedTiles(t *testing.T) {
 	}
 	if len(kinds) != 5 {
 		t.Errorf("kinds of blocks %v, want all five", kinds)
+	}
+}
+
+// An event that leaves the log for a tile leaves a coarse tally as what it was there.
+func TestCoarseTallyGivesBackWhatItHolds(t *testing.T) {
+	defer shrink(2)()
+	defer shrinkTiles(1, 1, 1, 1)()
+	set, err := Load("features.yaml", []byte(tiledYAML(3, []string{"all", "seen_2h"})), testEnv())
+	if err != nil {
+		t.Fatal(err)
+	}
+	running, plain := NewState(set), NewState(set)
+	running.busy, plain.busy = 0, 1<<30
+	var p Prepared
+	var got, want Vector
+	var scope expression.Scope
+	for n, x := range []struct {
+		after time.Duration
+		shop  string
+	}{
+		{0, "m1"}, {0, "m1"}, {0, "m1"}, {0, "m1"}, {0, "m6"}, {4000 * time.Second, "m2"}, {4004 * time.Second, "m2"}, {4404 * time.Second, "m1"},
+		{3444 * time.Second, "m3"}, {4444 * time.Second, "m6"}, {4447 * time.Second, "m5"}, {4448 * time.Second, "m3"}, {853 * time.Second, "m2"},
+	} {
+		rec := &risk.Record{Tenant: "t", Event: risk.Event{ID: fmt.Sprint(n), Type: "payment.authorization", Time: risk.Time(1_700_000_000_000).Add(x.after)}}
+		rec.Event.Card.Token, rec.Event.Merchant.ID = "a", x.shop
+		rec.IDs, rec.Arrival = secrets.IDs(&rec.Event), rec.Event.Time.Add(2*time.Hour)
+		set.Prepare(rec, &scope, &p)
+		running.Observe(&p, rec.Event.Time, rec.Arrival, &got)
+		plain.Observe(&p, rec.Event.Time, rec.Arrival, &want)
+		if !slices.Equal(got.Values, want.Values) {
+			t.Errorf("event %d: %v, want %v", n, got.Values, want.Values)
+		}
 	}
 }

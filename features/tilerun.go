@@ -151,20 +151,21 @@ func (r *running) took(s *slot, to *tilePlace, p pick, logged, fresh bool) bool 
 			r.learn(p.at, p.value)
 		}
 		return true
-	case had:
-		if !fresh {
-			r.tally.hold(s, p.value, -1)
-		}
-		return true
 	case s.agg.keeps == noValues:
 		s.one(&r.tally, p.value, 1)
 		return true
 	}
-	r.tally.n++
+	v := p.value
 	if r.tally.coarse {
-		r.tally.hold(s, s.coarse(p.value), 1)
-	} else if fresh {
-		r.tally.hold(s, p.value, 1)
+		v = s.coarse(v)
+	}
+	switch {
+	case !had:
+		if r.tally.n++; fresh {
+			r.tally.hold(s, v, 1)
+		}
+	case !fresh:
+		r.tally.hold(s, v, -1)
 	}
 	return true
 }
