@@ -74,7 +74,7 @@ func TestAPassForgetsWhatNoWindowReaches(t *testing.T) {
 	}
 	c.feed(events, 2000)
 	for began := time.Now(); c.Memory().Stored > before/2; time.Sleep(time.Millisecond) {
-		if time.Since(began) > 20*time.Second {
+		if time.Since(began) > 2*time.Minute { // alone it takes a second; under the race detector, beside others, many
 			t.Fatalf("%d entities are stored two years later, %d before", c.Memory().Stored, before)
 		}
 	}
