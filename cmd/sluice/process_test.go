@@ -179,6 +179,15 @@ func (s *server) launch() {
 	}(s.cmd, s.ready, s.ended)
 }
 
+// startLimit is generous: processes under the race detector share the cores with all
+// other tests.
+func startLimit() time.Duration {
+	if raced {
+		return 4 * time.Minute
+	}
+	return time.Minute
+}
+
 // start launches and waits until it serves.
 func (s *server) start() {
 	s.t.Helper()
@@ -187,7 +196,7 @@ func (s *server) start() {
 	case <-s.ready:
 	case <-s.ended:
 		s.t.Fatalf("serve ended with %v before it served:\n%s", s.cmd.ProcessState, s.logged())
-	case <-time.After(60 * time.Second):
+	case <-time.After(startLimit()):
 		s.t.Fatalf("serve does not serve:\n%s", s.logged())
 	}
 }
