@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -152,17 +151,9 @@ func TestKilledAtEveryStepOfABackfill(t *testing.T) {
 					steps = 0
 				}
 				done := false
-				cmd := child("backfill", dir, fmt.Sprint(steps), fmt.Sprint(fed), fmt.Sprint(seed))
-				cmd.Stderr = os.Stderr
-				out, err := cmd.StdoutPipe()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := cmd.Start(); err != nil {
-					t.Fatal(err)
-				}
+				cmd, lines := launch(t, "backfill", dir, fmt.Sprint(steps), fmt.Sprint(fed), fmt.Sprint(seed))
 				behind := ""
-				for lines := bufio.NewScanner(out); lines.Scan(); {
+				for lines.Scan() {
 					var i int
 					var sum string
 					if n, _ := fmt.Sscanf(lines.Text(), "%d %s", &i, &sum); n == 2 {
@@ -176,7 +167,7 @@ func TestKilledAtEveryStepOfABackfill(t *testing.T) {
 						t.Fatal(lines.Text())
 					}
 				}
-				err = cmd.Wait()
+				err := cmd.Wait()
 				if done {
 					break
 				}

@@ -155,10 +155,10 @@ func killedDir(t *testing.T) (dir string, acks []acknowledgement, stored, end jo
 	panic("unreachable")
 }
 
-func tryKilledDir(t *testing.T) (dir string, acks []acknowledgement, stored, end journal.Position) {
+// launch starts a child, and gives what it prints.
+func launch(t *testing.T, mode string, args ...string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
-	dir = filepath.Join(t.TempDir(), "data")
-	cmd := child("fill", dir)
+	cmd := child(mode, args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -167,9 +167,16 @@ func tryKilledDir(t *testing.T) (dir string, acks []acknowledgement, stored, end
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	return cmd, bufio.NewScanner(out)
+}
+
+func tryKilledDir(t *testing.T) (dir string, acks []acknowledgement, stored, end journal.Position) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "data")
+	cmd, lines := launch(t, "fill", dir)
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
-	for lines := bufio.NewScanner(out); lines.Scan(); {
+	for lines.Scan() {
 		var i int
 		var a acknowledgement
 		if n, _ := fmt.Sscanf(lines.Text(), "acknowledged %d %d %s", &i, &a.position, &a.sum); n == 3 {

@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"bufio"
 	"cmp"
 	"encoding/binary"
 	"fmt"
@@ -55,16 +54,7 @@ const fed = 3 * time.Second
 // killed runs a child until it prints a line that begins so, and kills it.
 func killed(t *testing.T, mode, until string, args ...string) (string, *syscall.Rusage) {
 	t.Helper()
-	cmd := child(mode, args...)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
+	cmd, lines := launch(t, mode, args...)
 	for lines.Scan() && !strings.HasPrefix(lines.Text(), until) {
 		t.Log(lines.Text())
 	}

@@ -227,7 +227,7 @@ func (w *Walk) warm(next []*Item) {
 			w.soon = append(w.soon, &it.prepared)
 		}
 	}
-	if w.state != nil {
+	if len(w.soon) > 0 {
 		w.state.Warm(w.soon)
 	}
 }

@@ -45,6 +45,9 @@ func (s *slot) span(t risk.Time) (lo, hi risk.Time) {
 	return hi - s.window, hi
 }
 
+// textual tells whether its values are texts, which lie in several columns.
+func (s *slot) textual() bool { return s.column != nil && s.column.kind == textColumn }
+
 func (s *slot) in(mask uint64) bool { return mask>>(uint(s.bit)&63)&1 != 0 }
 
 // parts gives the mask words and values of a chunk that slot s looks at.
@@ -73,7 +76,7 @@ func (st *State) read(e *entity, s *slot, r *reading) (v float64, n int64) {
 		return st.readLast(e, s, hi, r)
 	}
 	own := e.running(s)
-	if own == nil && e.past == nil && s.few {
+	if own == nil && e.past == nil && s.life < 0 && !s.textual() {
 		if c, from := e.newestIn(lo, hi); c != nil && c.n-from <= st.busy {
 			masks, values := s.parts(c, e.layout)
 			return st.few(s, c.data[from:c.n], masks[from:], values[from:], r)
@@ -260,7 +263,7 @@ func (k *streak) extend(s *slot, masks, values []uint64, from, n int) {
 func (s *slot) choose(best pick, c *chunk, l *layout, from, n int, into *text) pick {
 	masks, values := s.parts(c, l)
 	best, i := s.extreme(best, c.times(), masks, values, from, n)
-	if i >= 0 && s.column != nil && s.column.kind == textColumn {
+	if i >= 0 && s.textual() {
 		s.text(c, l, i, into)
 		best.text = into
 	}
@@ -391,7 +394,7 @@ func (st *State) picks(e *entity, s *slot, c *chunk, n int, visit func(pick)) {
 			continue
 		}
 		p := pick{at: risk.Time(c.data[i]), value: values[i], set: true}
-		if s.column != nil && s.column.kind == textColumn {
+		if s.textual() {
 			s.text(c, e.layout, i, &st.text)
 			p.text = &st.text
 		}

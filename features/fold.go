@@ -96,7 +96,7 @@ func (f *fold) fits(s *slot) bool {
 	}
 	return f.n >= 0 && (f.recent == nil || s.last > 0) && (f.keys == nil || s.agg.keeps != noValues && s.last == 0) &&
 		(!f.coarse || s.agg.coarse != nil) && (f.more == nil || s.agg.sums >= sumDigits) &&
-		(f.best.text != nil) == (f.best.set && s.column != nil && s.column.kind == textColumn)
+		(f.best.text != nil) == (f.best.set && s.textual())
 }
 
 // take adds an event that is newer than all in f.

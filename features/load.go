@@ -316,7 +316,6 @@ func (l *loader) placeSlot(def *entityDef, d *draft) {
 			x.life = len(def.life)
 			def.life = append(def.life, x.bit)
 		}
-		x.few = x.window != 0 && (d.operand < 0 || s.operands[d.operand].kind != textColumn)
 		def.reach = max(def.reach, x.reach())
 		d.at = len(s.slots)
 		s.slots = append(s.slots, x)

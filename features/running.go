@@ -279,7 +279,7 @@ func (r *running) enqueue(e *entity, s *slot, hi risk.Time) {
 		masks, values := s.parts(c, e.layout)
 		if i := r.tail.entry; s.in(masks[i]) {
 			p := pick{at: risk.Time(c.data[i]), value: values[i], set: true}
-			if s.column != nil && s.column.kind == textColumn {
+			if s.textual() {
 				p.text = new(text)
 				s.text(c, e.layout, i, p.text)
 			}
@@ -377,7 +377,7 @@ func (e *entity) inserted(at risk.Time, mask, values []uint64, atEnd bool) {
 				continue
 			default:
 				p := pick{at: at, value: v, set: true}
-				if s.column != nil && s.column.kind == textColumn {
+				if s.textual() {
 					p.text = (*text)(values[s.col:]).clone()
 				}
 				r.push(s, p)

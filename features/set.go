@@ -115,7 +115,6 @@ type slot struct {
 	last          int       // events at most, 0: all in the window
 	exclude       bool
 	life          int    // in entityDef.life, -1 with a window in time
-	few           bool   // see State.few: it has a window in time and keeps no texts
 	q, within     uint64 // of the aggregates that take them, in 1e-9
 }
 

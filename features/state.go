@@ -42,8 +42,8 @@ type State struct {
 	hits     []hit
 	masks    []uint64
 	values   []uint64
-	warm     uint64 // see find
 	near     []near // see Warm
+	warm     uint64
 }
 
 // tenure says since when a slot is counted, and under which number. A feature
@@ -177,7 +177,7 @@ func (st *State) askFor(p *Prepared, s *slot) bool {
 		return false
 	}
 	own := p.values[st.set.operands[s.operand].from:]
-	if s.column.kind == textColumn {
+	if s.textual() {
 		own = own[:len(text{})]
 	}
 	st.ask.own = own
@@ -216,20 +216,12 @@ func (st *State) find(p *Prepared) {
 			p.hit[r.key] = i
 		}
 	}
-	// Each entity lies somewhere else in memory. Going over all of them in short
-	// loops lets the processor wait for them at the same time.
 	for i := range st.hits {
 		st.hits[i].entity = st.table.find(&st.hits[i].id)
 	}
 	if st.view != nil {
 		for i := range st.hits {
 			st.reside(p, &st.hits[i])
-		}
-	}
-	for i := range st.hits {
-		if e := st.hits[i].entity; e != nil && len(e.chunks) > 0 {
-			c := &e.chunks[len(e.chunks)-1]
-			st.warm ^= c.data[c.n-1]
 		}
 	}
 	for i := range st.hits {

@@ -120,7 +120,7 @@ func (st *State) late(e *entity, at risk.Time, mask, values []uint64) {
 		if s.col >= 0 {
 			p.value = values[s.col]
 		}
-		if s.column != nil && s.column.kind == textColumn {
+		if s.textual() {
 			p.text = (*text)(values[s.col:])
 		}
 		if r := e.running(s); s.last > 0 && r != nil {
