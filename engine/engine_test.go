@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -244,6 +245,46 @@ func TestReplayGivesWhatWasDecidedLive(t *testing.T) {
 
 	undisturbed := start(t, t.TempDir(), options())
 	same(t, "a run without the restart", live, bodies(undisturbed.feed(events, 0)))
+}
+
+// A payment that was sent to be counted only is not decided by a replay, or when the
+// journal is applied at the next start.
+func TestWhatWasOnlyObservedStaysSo(t *testing.T) {
+	dir := t.TempDir()
+	c := start(t, dir, options())
+	observe := func(raw []byte) engine.Result {
+		it := engine.NewItem(raw, "default")
+		if err := c.Intake(it); err != nil {
+			t.Fatal(err)
+		}
+		it.Entry.Event.ObserveOnly = true
+		done := make(chan engine.Result, 1)
+		it.Reply = func(r engine.Result) { done <- r }
+		if err := c.SubmitWait(t.Context(), it); err != nil {
+			t.Fatal(err)
+		}
+		return <-done
+	}
+	live := bodies(c.feed([][]byte{paymentAt("first", 20, "10.00")}, 0))
+	counted := paymentAt("counted", 20, "10.00")
+	if r := observe(counted); r.Verdict != engine.Observed {
+		t.Fatalf("verdict = %s, want observed", r.Verdict)
+	}
+	live = append(live, bodies(c.feed([][]byte{paymentAt("last", 20, "10.00")}, 1))...)
+	c.close()
+
+	sum, again := replayed(t, dir, 512)
+	same(t, "replay", again, live)
+	if sum.Decisions != 2 {
+		t.Errorf("%d decisions, want 2", sum.Decisions)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "state")); err != nil {
+		t.Fatal(err)
+	}
+	c = start(t, dir, options()) // from the journal alone
+	if r := c.feed([][]byte{counted}, 2)[0]; r.Verdict != engine.Duplicate || r.Body != nil {
+		t.Errorf("sent again after a restart: %s with the decision %q, want a duplicate without one", r.Verdict, r.Body)
+	}
 }
 
 func TestTheSameEventAgain(t *testing.T) {

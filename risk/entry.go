@@ -25,6 +25,7 @@ const (
 	kindGenesis
 	kindAgain // an event, as kindEvent, whose Source.Again is set
 	kindCutover
+	kindObserved // an event, as kindEvent, that asks for no decision
 )
 
 var (
@@ -38,8 +39,9 @@ var (
 
 // AppendEntry appends the bytes of an entry. The salt must be random and fresh
 // for every event: it keeps an erased personal part from being guessed by its
-// digest. Control entries ignore it. An entry that has not exactly one part, or
-// whose action is none, has no bytes: the result is nil.
+// digest. Control entries ignore it. An entry that has not exactly one part, whose
+// action is none, or that is both observed only and read again, has no bytes: the
+// result is nil.
 func AppendEntry(dst []byte, e *Entry, salt [16]byte) []byte {
 	kind, parts := byte(0), 0
 	for i, set := range [...]bool{e.Event != nil, e.Activation != nil, e.Answered != nil, e.Refused != nil, e.Genesis != nil, e.Cutover != nil} {
@@ -51,12 +53,19 @@ func AppendEntry(dst []byte, e *Entry, salt [16]byte) []byte {
 	if parts != 1 {
 		return nil
 	}
-	if kind == kindEvent && e.Event.Source.Again {
-		kind = kindAgain
+	if kind == kindEvent {
+		switch rec := e.Event; {
+		case rec.ObserveOnly && rec.Source.Again:
+			return nil
+		case rec.ObserveOnly:
+			kind = kindObserved
+		case rec.Source.Again:
+			kind = kindAgain
+		}
 	}
 	dst = append(dst, EntryVersion, kind)
 	switch kind {
-	case kindEvent, kindAgain:
+	case kindEvent, kindAgain, kindObserved:
 		return e.Event.appendTo(dst, salt)
 	case kindActivation:
 		return e.Activation.append(dst)
@@ -155,11 +164,12 @@ func DecodeEntry(b []byte, e *Entry) error {
 	}
 	body := b[2:]
 	switch b[1] {
-	case kindEvent, kindAgain:
+	case kindEvent, kindAgain, kindObserved:
 		r := new(Record)
 		if err := r.decode(body); err != nil {
 			return err
 		}
+		r.ObserveOnly = b[1] == kindObserved
 		if r.Source.Again = b[1] == kindAgain; r.Source.Again && r.Source.IsZero() {
 			return fmt.Errorf("%w: event: read again from no topic", ErrEntry)
 		}
@@ -203,10 +213,10 @@ func DecodeEntry(b []byte, e *Entry) error {
 // was; other entries, and erased ones, come back unchanged. It gives nil for
 // bytes that are no entry. b is not changed.
 func EraseEntry(b []byte) []byte {
-	if len(b) < 2 || b[0] == 0 || b[0] > EntryVersion || b[1] == 0 || b[1] > kindCutover {
+	if len(b) < 2 || b[0] == 0 || b[0] > EntryVersion || b[1] == 0 || b[1] > kindObserved {
 		return nil
 	}
-	if b[1] != kindEvent && b[1] != kindAgain {
+	if b[1] != kindEvent && b[1] != kindAgain && b[1] != kindObserved {
 		return bytes.Clone(b)
 	}
 	c := cursor{b: b[2:]}

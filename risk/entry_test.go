@@ -129,6 +129,14 @@ func TestEntriesOfBefore(t *testing.T) {
 	if first[1] != 1 || again[1] != 6 || !bytes.Equal(first[2:], again[2:]) {
 		t.Error("an entry read again differs in more than its kind")
 	}
+	rec.ObserveOnly = true
+	if b := AppendEntry(nil, &Entry{Event: rec}, testSalt); b != nil {
+		t.Errorf("observed only and read again: %q, want nil", b)
+	}
+	rec.Source.Again = false
+	if b := AppendEntry(nil, &Entry{Event: rec}, testSalt); b[1] != 8 || !bytes.Equal(b[2:], first[2:]) {
+		t.Error("an event that is only observed differs in more than its kind")
+	}
 }
 
 func TestEntriesThatAreNone(t *testing.T) {
@@ -152,7 +160,8 @@ func TestEntriesThatAreNone(t *testing.T) {
 	f("\x01\x06{}", ErrEntry)
 	f("\x01\x07{}", ErrEntry)
 	f("\x01\x07{\"activation\":3}", ErrEntry)
-	f("\x01\x08{}", ErrEntryKind)
+	f("\x01\x08{}", ErrEntry)
+	f("\x01\x09{}", ErrEntryKind)
 	f("\x01\x05{}x", ErrEntry)
 	f("\x01\x05{\"x\":1}", ErrEntry)
 	f("\x01\x03{}", ErrEntry)
@@ -185,6 +194,8 @@ func FuzzDecodeEntry(f *testing.F) {
 	good := AppendEntry(nil, &Entry{Event: rec}, testSalt)
 	f.Add(good)
 	f.Add(EraseEntry(good))
+	rec.ObserveOnly = true
+	f.Add(AppendEntry(nil, &Entry{Event: rec}, testSalt))
 	f.Add(AppendEntry(nil, &Entry{Answered: &Answered{"acme", "e1", Review, []string{"deadline"}, 5}}, testSalt))
 	f.Add(AppendEntry(nil, &Entry{Genesis: &Genesis{"main", "EUR", 5}}, testSalt))
 	f.Add(AppendEntry(nil, &Entry{Cutover: &Cutover{7, "sha256:00", 2, 5, 6}}, testSalt))

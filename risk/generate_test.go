@@ -93,6 +93,7 @@ func genRecord(t *rapid.T) *Record {
 	if rapid.Bool().Draw(t, "source") {
 		r.Source = Source{"payments", rapid.Int32().Draw(t, "partition"), rapid.Int64().Draw(t, "offset"), rapid.Bool().Draw(t, "again")}
 	}
+	r.ObserveOnly = !r.Source.Again && rapid.Bool().Draw(t, "observe only")
 	copy(r.Content[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "content"))
 	if rapid.Bool().Draw(t, "facts") {
 		r.Facts = Facts{Base: Money{1234, "EUR"}, IPCountry: "DE", IPCity: "Köln", IPLat: Number{50.94, true}, IPLon: Number{-6.96, true},
