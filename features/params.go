@@ -202,6 +202,9 @@ func (l *loader) compileOperand(o *operandProgram, t diag.Text, agg *aggregate) 
 func (l *loader) wrongKind(list diag.List, agg *aggregate) diag.List {
 	for i := range list {
 		d := &list[i]
+		if d.Code == codePersonal && agg.of == textOperand {
+			d.Help = "a reference that names nobody can be sent as a custom field"
+		}
 		if d.Code != codeKind {
 			continue
 		}
@@ -223,6 +226,9 @@ func (l *loader) wrongKind(list diag.List, agg *aggregate) diag.List {
 			d.Help = "to count the events for which it holds, write it as `where`"
 		case "text":
 			d.Help = "distinct counts different texts"
+			if agg.name == "last" {
+				d.Help = "seen with window: {last: 1} tells whether it is that of the event before"
+			}
 		case "time":
 			d.Help = "days_since(…) and hours_since(…) make a number of it"
 		}
