@@ -15,6 +15,7 @@ var Codes = []diag.Code{
 	{ID: codeEvents, Explain: "`events` is empty, names a type twice, or something that is no type."},
 	{ID: codeCycle, Explain: "Formulas read each other in a circle."},
 	{ID: codeSize, Explain: "The file defines more than a release can hold."},
+	{ID: codeIdle, Explain: "A feature tells nothing: it is always 0, or reads what the events that it counts do not carry."},
 }
 
 const (
@@ -29,4 +30,5 @@ const (
 	codeEvents    = "E110"
 	codeCycle     = "E111"
 	codeSize      = "E112"
+	codeIdle      = "E113"
 )

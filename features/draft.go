@@ -115,6 +115,8 @@ func (l *loader) aggregate(i int, spec *featureSpec) {
 		return // no set will come of it
 	}
 
+	l.idle(&d, spec)
+
 	where, of := "", ""
 	if d.where >= 0 {
 		where = s.wheres[d.where].program.Source()
@@ -153,6 +155,36 @@ func (l *loader) aggregate(i int, spec *featureSpec) {
 	if f.least > 0 && agg.tally == nil && d.slot.last == 0 {
 		d.guard, d.slot.agg, d.slot.q, d.slot.within = true, aggregateNamed("count"), 0, 0
 		define(&d)
+	}
+}
+
+// idle warns of a feature that tells nothing.
+func (l *loader) idle(d *draft, spec *featureSpec) {
+	s, p := l.set, &spec.params
+	warn := func(t diag.Text, help, format string, args ...any) {
+		s.warnings.Add(diag.Diagnostic{Code: codeIdle, Warning: true, Message: fmt.Sprintf(format, args...), Help: help, Span: t.Span})
+	}
+	self := slices.Contains(d.observes, s.features[d.feature].key) && !d.slot.exclude && d.slot.delay == 0 && d.where < 0 && len(d.events) == 0
+	if self && d.slot.agg.name == "since_last" {
+		warn(spec.kind, "`current: exclude` gives the time since the event before", "since_last is always 0, as the newest event is the event itself")
+	}
+	if slices.Contains(d.events, labelType) || slices.Contains(d.events, "chargeback") {
+		return
+	}
+	reads := func(t diag.Text, program *expression.Program) {
+		if program != nil && slices.Contains(program.Reads(), "label.fraud") {
+			warn(t, "add events: [label]", "`label.fraud` is read, but labels are not counted")
+		}
+	}
+	if d.where >= 0 {
+		reads(p.Where, s.wheres[d.where].program)
+	}
+	if d.operand >= 0 {
+		of := p.Of
+		if d.slot.agg.of == truthOperand {
+			of = p.While
+		}
+		reads(of, s.operands[d.operand].program)
 	}
 }
 

@@ -23,6 +23,7 @@ type Set struct {
 	roles    map[uint32]int // key by role
 	slots    []slot         // entity by entity
 	asked    []diag.Text    // event types that are named under `events`
+	warnings diag.List
 
 	// A mask over all slots has each entity's words together.
 	words    int
@@ -35,6 +36,9 @@ type Set struct {
 }
 
 type digest [32]byte
+
+// Warnings are of features that can be computed and tell nothing.
+func (s *Set) Warnings() diag.List { return s.warnings }
 
 // EventTypes gives the types that stand under `events`, each where it is named.
 func (s *Set) EventTypes() []diag.Text { return s.asked }

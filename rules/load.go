@@ -313,6 +313,7 @@ func (l *loader) types() {
 		}
 	}
 	l.typos(l.set.Features.EventTypes(), known)
+	l.set.warnings = append(l.set.warnings, l.set.Features.Warnings()...)
 	l.set.warnings.Sort()
 }
 
