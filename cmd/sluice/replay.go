@@ -62,6 +62,8 @@ again at their places in the source topics. What was taken before stays as it is
 				return &exitError{exitUsage, errors.New("give --events, --journal or --dead-letter, one of them")}
 			case f.events != "" && f.rules == "":
 				return &exitError{exitUsage, errors.New("--events needs --rules")}
+			case f.journal != "" && (c.Flags().Changed("config") || c.Flags().Changed("set")):
+				return &exitError{exitUsage, errors.New("--config and --set do not go with --journal, which has the facts of its events")}
 			case f.batch < 1:
 				return &exitError{exitUsage, fmt.Errorf("--batch %d: must be 1 or more", f.batch)}
 			}
@@ -133,10 +135,10 @@ again at their places in the source topics. What was taken before stays as it is
 	return c
 }
 
-// A flag belongs to one of the two things that replay does.
+// A flag belongs to one of the two things that replay does; the configuration's to both.
 var (
 	pastFlags   = []string{"rules", "events", "journal", "blobs", "from", "to", "decisions", "features", "tenant", "batch"}
-	letterFlags = []string{"config", "set", "reason", "topic", "since", "from-offset", "limit", "dry-run", "server", "api-key-file", "server-ca"}
+	letterFlags = []string{"reason", "topic", "since", "from-offset", "limit", "dry-run", "server", "api-key-file", "server-ca"}
 )
 
 func runReplay(c *cobra.Command, o replay.Options, events, dir, blobs string) (replay.Summary, error) {
