@@ -320,6 +320,8 @@ func (t *test) compare(r engine.Result, vector []float64) {
 		want := f.Value.Value
 		if n, err := strconv.ParseFloat(want, 64); err == nil {
 			want = strconv.FormatFloat(n, 'g', -1, 64)
+		} else if want != "missing" {
+			want = fmt.Sprintf("a number or the word missing, not `%s`", want)
 		}
 		if got != want {
 			t.fault(f.Value.Span, "%s is %s, expected %s", f.Key.Value, got, want)
