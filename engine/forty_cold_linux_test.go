@@ -125,7 +125,7 @@ func (v *vault) checkpoint() {
 // the store and not in memory: prefetch, the store's reads, counting, reading every
 // value, letting go, checkpoints and what the store does behind them, on all cores.
 func BenchmarkFortyCold(b *testing.B) {
-	set, decode, look := forty(b).Rules.Features, decoder(), tables()
+	set, decode, look := forty(b).Rules.Features, decoder(), dollars(b)
 	v, c := newVault(b, set), newCrowd()
 	recs := make([]risk.Record, coldBatch)
 	var scope expression.Scope
@@ -186,6 +186,7 @@ func BenchmarkFortyCold(b *testing.B) {
 	for range coldEvents / coldBatch {
 		batch()
 	}
+	summed(b, set, &values)
 	rest() // what it has left to the store is counted too
 	spent := cpu() - begin - made
 	f := v.state.Figures()
