@@ -1,6 +1,7 @@
 package features
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/sluice-risk/sluice/risk"
@@ -147,6 +148,9 @@ func (st *State) current(e *entity) {
 		return
 	}
 	from, to := e.layout, st.layouts.of(e.layout.entity)
+	if to == nil { // an id has the name in it, so who is looked for is defined
+		to = st.strayed(e)
+	}
 	slotFrom := make([]int, len(to.slots))
 	for i, n := range to.slots {
 		slotFrom[i] = slices.Index(from.slots, n)
@@ -215,6 +219,16 @@ func (st *State) current(e *entity) {
 		}
 	}
 	st.trim(e, st.floor-kept)
+}
+
+// strayed reports that what is stored of an entity that an event touches has the
+// layout of one that no release defines any more, and gives the layout it should have.
+func (st *State) strayed(e *entity) *layout {
+	if st.err == nil {
+		st.err = fmt.Errorf("features: stored entity %x: layout %d is of an entity that is not defined", e.id, e.layout.number)
+	}
+	i := slices.IndexFunc(st.hits, func(h hit) bool { return h.entity == e })
+	return st.layouts.now[st.hits[i].def]
 }
 
 // trim drops the entries that no kept feature of an earlier release can reach any

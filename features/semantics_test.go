@@ -542,8 +542,7 @@ func FuzzRestore(f *testing.F) {
 			if more {
 				_ = e.restoreRow(row{partKey, part, 1})
 			}
-			// What no release of now defines is never looked for: an id has the name in it.
-			if e.end() == nil && (e.layout.def != nil || st.layouts.of(e.layout.entity) != nil) {
+			if e.end() == nil {
 				st.adopt(e)
 			}
 		}
@@ -558,6 +557,37 @@ func FuzzRestore(f *testing.F) {
 			return 1
 		})
 	})
+}
+
+// A row that says it is of an entity which no release defines any more is refused
+// when an event touches it.
+func TestRowOfAnEntityThatIsGone(t *testing.T) {
+	const head = "apiVersion: features/v1\nentities: {card: {key: card.token}, device: {key: device.id}}\nfeatures:\n  a: {sum: {by: card, of: amount.base, window: 1d}}\n"
+	both, one := mustLoad(t, head+"  b: {distinct: {by: device, of: card.token}}\n"), mustLoad(t, strings.Replace(head, ", device: {key: device.id}", "", 1))
+	var p Prepared
+	var v Vector
+	var scope expression.Scope
+	rec := traffic(1, 1, 1)[0]
+	st, disk := NewState(both), newMemory()
+	both.Prepare(rec, &scope, &p)
+	st.Observe(&p, rec.Event.Time, rec.Arrival, &v)
+	disk.small = st.Checkpoint(1, disk.put)
+
+	keys := slices.DeleteFunc(slices.Collect(maps.Keys(disk.values)), func(k string) bool { return k[16] != headKey })
+	if len(keys) != 2 {
+		t.Fatalf("%d heads, want 2", len(keys))
+	}
+	a, b := keys[0], keys[1]
+	disk.values[a], disk.values[b] = disk.values[b], disk.values[a]
+	st, err := disk.restore(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one.Prepare(rec, &scope, &p)
+	st.Observe(&p, rec.Event.Time, rec.Arrival, &v)
+	if err := st.Err(); err == nil || !strings.Contains(err.Error(), "is of an entity that is not defined") {
+		t.Errorf("Err() = %v, want that the layout is of an entity that is not defined", err)
+	}
 }
 
 // Restoring under another release is the same as activating it.
