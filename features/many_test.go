@@ -51,7 +51,7 @@ func pay(rec *risk.Record, rng *rand.Rand, card int, at risk.Time) {
 	e.Payment.AVSResult = [...]string{"Y", "Y", "Y", "U", "N"}[rng.IntN(5)]
 	e.Card.Token = fmt.Sprint("card_", card)
 	e.Merchant.ID = fmt.Sprint("m_", rng.IntN(10_000))
-	rec.IDs = coldSecrets.IDs(e)
+	rec.IDs = bankSecrets.IDs(e)
 }
 
 const monthMs = 30 * 86_400_000
@@ -68,7 +68,7 @@ func BenchmarkManyCards(b *testing.B) {
 	budget := int64(cards) * (2 << 30) / 5_000_000
 	models := min(cards, 20_000)
 	rng := rand.New(rand.NewPCG(5, 5))
-	bank := newBankOf(b, cardFeatures(b), 0)
+	bank := newBank(b, cardFeatures(b), 0)
 	recs := make([]risk.Record, 500)
 	start := risk.Time(1_700_000_000_000)
 	at := start
