@@ -69,6 +69,14 @@ func newMemoryMetrics(c *Cell) *memoryMetrics {
 		}, "result")
 	add(counter, "sluice_state_prefetches_total", "Entities read early from the store, used or not.", one(func(m *Memory) int64 { return m.Prefetches }))
 	add(counter, "sluice_state_evictions_total", "Entities that left memory for the limit.", one(func(m *Memory) int64 { return m.Evictions }))
+	add(gauge, "sluice_journal_span_seconds", "Event time from where the kept journal begins, to the day, to the newest event.", one(func(m *Memory) int64 {
+		if m.JournalFrom == 0 {
+			return 0
+		}
+		return int64(m.Watermark.Sub(m.JournalFrom).Seconds())
+	}))
+	add(gauge, "sluice_feature_window_seconds", "The longest window of a feature that decides, with its delay and the lateness that is allowed.",
+		one(func(m *Memory) int64 { return int64(m.LongestWindow.Seconds()) }))
 	return out
 }
 

@@ -94,6 +94,7 @@ func TestDoctor(t *testing.T) {
 	want(e, "positions", "ok", "52 durable")
 	want(e, "kafka", "ok", "0 records not yet given")
 	want(e, "entities", "ok", "of look-ups were hot, 0.00 % waited for the disk")
+	want(e, "windows", "ok", "the longest window reaches back 366d, the journal ")
 	want(s.doctor("--server", s.base), "metrics", "warning", "asks for a key")
 	want(s.doctor("--server", "http://127.0.0.1:1"), "server", "problem", "does not answer")
 	s.stop()

@@ -176,6 +176,10 @@ func (e *examination) metrics(s samples) {
 	if n := s["sluice_backfill_features"]; n > 0 {
 		e.warn("backfill", "wait: until then rules that read them act as missing_feature says", "%.0f features are missing until a backfill is complete, %.0f %% is read", n, 100*s["sluice_backfill_progress_ratio"])
 	}
+	if need, ok := s["sluice_feature_window_seconds"]; ok {
+		seconds := func(n float64) string { return span(time.Duration(n) * time.Second) }
+		e.ok("windows", "the longest window reaches back %s, the journal %s", seconds(need), seconds(s["sluice_journal_span_seconds"]))
+	}
 	e.entities(s)
 }
 
