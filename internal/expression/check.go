@@ -157,6 +157,9 @@ func (c *checker) syntax(err error) {
 	if strings.HasPrefix(message, "unexpected token") {
 		if t := c.tokens[c.tokenAt(fault.From)]; t.From <= fault.From && fault.From < t.To && !strings.Contains(message, "EOF") {
 			message = fmt.Sprintf("unexpected `%s`", string(c.runes[t.From:t.To]))
+			if t.Kind == lexer.Identifier && t.Value != "true" && t.Value != "false" {
+				help = foreign[strings.ToLower(t.Value)]
+			}
 		} else {
 			message, fault.From, width = "expression ends too early", c.tokens[len(c.tokens)-1].To, 1
 			for i, t := range c.tokens {

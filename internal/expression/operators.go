@@ -94,6 +94,8 @@ func (c *checker) compare(sign string, a, b *node, first, last int) *node {
 			help = fmt.Sprintf("write hours_since(%s) or days_since(%s)", b.source, b.source)
 		case a.kind == Number && quoted(b), b.kind == Number && quoted(a):
 			help = "write the number without quotes"
+		case a.kind == Text && b.op == opNumber && (sign == "==" || sign == "!="):
+			help = fmt.Sprintf("write the text in quotes: \"%s\"", b.source)
 		case a.kind == Bool:
 			help = fmt.Sprintf("write `%s` or `not %s` alone", a.source, a.source)
 		}

@@ -41,6 +41,15 @@ var instead = map[string]string{
 	"if": "write condition ? a : b", "else": "write condition ? a : b", "let": "write the value where it is used",
 }
 
+// foreign says what to write for a word of another language, in small letters.
+var foreign = map[string]string{
+	"and": "write `and`", "or": "write `or`", "not": "write `not`", "true": "write `true`", "false": "write `false`",
+	"is": "equality is ==; has(name) asks whether there is a value", "like": "write contains, startsWith, endsWith or matches",
+	"between": "write 5 <= x <= 10", "null": absent, "none": absent,
+}
+
+const absent = "an absent value equals nothing: ask has(name)"
+
 // scan cuts the source into tokens and reports what goes over a bound or is no
 // part of the language. It is linear in the source.
 func (c *checker) scan() bool {
@@ -148,7 +157,7 @@ func (c *checker) looseNames() {
 				path += "." + c.tokens[i].Value
 			}
 			switch {
-			case own[path], path == "true", path == "false", path == "nil", is(i+1, lexer.Bracket, "("):
+			case own[path], foreign[strings.ToLower(path)] != "", path == "true", path == "false", path == "nil", is(i+1, lexer.Bracket, "("):
 			case c.env.name(path) == nil && !c.env.group(path) && !c.isList(path):
 				c.unknown(path, first, i)
 			}

@@ -32,6 +32,9 @@ func (c *checker) unknown(path string, first, last int) {
 	if full := c.ending(path); full != "" && !dotted {
 		help = full
 	}
+	if word := foreign[strings.ToLower(path)]; word != "" {
+		help, known = word, nil
+	}
 	if near, ok := diag.Nearest(path, known); ok {
 		help = fmt.Sprintf("did you mean `%s`?", near)
 		if n := c.env.name(near); n != nil && n.At.Line > 0 {
