@@ -130,7 +130,7 @@ func cutEmail(s string) (local, domain string, ok bool) {
 		return "", "", false
 	}
 	local, domain = s[:at], strings.TrimRight(s[at+1:], ".")
-	if dot := strings.IndexByte(domain, '.'); dot < 1 {
+	if dot := strings.IndexByte(domain, '.'); dot < 1 || local[0] != '"' && strings.Contains(local, "@") {
 		return "", "", false
 	}
 	return local, domain, true

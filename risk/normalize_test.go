@@ -66,7 +66,7 @@ func TestEmail(t *testing.T) {
 		"\"a@b\"@example.com":      {"\"a@b\"@example.com"},
 		"\"a.b+c\"@gmail.com":      {"\"a.b+c\"@gmail.com"},
 		"jürgen@müller.de":         {"JÜRGEN@MÜLLER.DE"},
-		"": {"", "a", "@b.co", "a@", "a@b", "a@.", "a@.co", "+tag@b.co", "...@gmail.com", "-_.@pm.me",
+		"": {"", "a", "@b.co", "a@", "a@b", "a@@b.co", "a@b.co@c.co", "a@.", "a@.co", "+tag@b.co", "...@gmail.com", "-_.@pm.me",
 			"a b@c.de", "m@a..", "a@b c.de"},
 	})
 	samples(t, "Domain", func(s string) string {
