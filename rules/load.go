@@ -40,6 +40,8 @@ func Load(files diag.Files) (*Ruleset, diag.List) {
 	l.shaky = len(l.diags) > sound || risk.Exponent(l.set.BaseCurrency) < 0
 	l.scenarios(spec)
 	l.rules()
+	l.set.warnings = append(l.set.warnings, l.env.Doubts()...)
+	l.set.warnings.Sort()
 	if len(l.diags) > 0 {
 		l.diags = append(l.diags, l.set.warnings...)
 		l.unread()

@@ -81,6 +81,7 @@ type checker struct {
 	match   []int                // of a bracket: the other one; else -1
 	reads   map[string]diag.Span // where each name stands first
 	list    diag.List
+	doubts  diag.List // warnings
 }
 
 // CompileOptions restrict an expression.
@@ -117,7 +118,7 @@ func (e *Env) Compile(src diag.Text, want Kind, o CompileOptions) (*Program, dia
 		p.reads = append(p.reads, name)
 	}
 	slices.Sort(p.reads)
-	e.used.add(c.reads)
+	e.used.add(c.reads, c.doubts)
 	return p, nil
 }
 

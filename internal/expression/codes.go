@@ -19,6 +19,7 @@ var Codes = []diag.Code{
 	{ID: codeNumber, Explain: "A number in the source cannot be represented, or a constant part fails."},
 	{ID: codeEmpty, Explain: "An absent text has no value, so nothing equals an empty text; ask has(name)."},
 	{ID: codePersonal, Explain: "Features read only what outlives the erasure of personal data; identifiers serve as keys."},
+	{ID: codeNever, Explain: "A field is compared with a text that it never holds."},
 }
 
 const (
@@ -37,4 +38,5 @@ const (
 	codeNumber    = "E019"
 	codeEmpty     = "E020"
 	codePersonal  = "E021"
+	codeNever     = "E022"
 )

@@ -43,15 +43,22 @@ type Env struct {
 	used   *used // shared with all that come from one Env
 }
 
-// used are the names that compiled expressions read, and where one of them stands.
+// used are the names that compiled expressions read, and where one of them stands,
+// and what is doubtful in them.
 type used struct {
-	mu sync.Mutex
-	at map[string]diag.Span
+	mu     sync.Mutex
+	at     map[string]diag.Span
+	doubts diag.List
 }
 
-func (u *used) add(reads map[string]diag.Span) {
+func (u *used) add(reads map[string]diag.Span, doubts diag.List) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	for _, d := range doubts {
+		if !slices.Contains(u.doubts, d) { // compiled more than once
+			u.doubts.Add(d)
+		}
+	}
 	for name, at := range reads {
 		if _, ok := u.at[name]; !ok {
 			u.at[name] = at
@@ -65,6 +72,13 @@ func (e *Env) Used() map[string]diag.Span {
 	e.used.mu.Lock()
 	defer e.used.mu.Unlock()
 	return maps.Clone(e.used.at)
+}
+
+// Doubts warns of what never holds in what was compiled with e and its children.
+func (e *Env) Doubts() diag.List {
+	e.used.mu.Lock()
+	defer e.used.mu.Unlock()
+	return slices.Clone(e.used.doubts)
 }
 
 // name is a Var, or an array that only len and has take.

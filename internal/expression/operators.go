@@ -108,6 +108,10 @@ func (c *checker) compare(sign string, a, b *node, first, last int) *node {
 	}
 	c.tooFine(a.money, b)
 	c.tooFine(b.money, a)
+	if sign == "==" || sign == "!=" {
+		c.never(a, b)
+		c.never(b, a)
+	}
 	return out
 }
 
@@ -258,6 +262,7 @@ func (c *checker) inValues(a *node, array *ast.ArrayNode) *node {
 			ok = false
 		case a != nil:
 			c.tooFine(a.money, v)
+			c.never(a, v)
 		}
 	}
 	if a == nil || !ok {
