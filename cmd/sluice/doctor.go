@@ -78,7 +78,11 @@ func counted(findings []doctor.Finding) (n [4]int) {
 
 func examined(w io.Writer, findings []doctor.Finding) {
 	for _, f := range findings {
-		fmt.Fprintf(w, "%-7s  %-18s  %s\n", f.Level, f.Check, f.Detail)
+		level, check := f.Level.String(), f.Check
+		for line := range strings.Lines(f.Detail) { // of a table each fault is one
+			fmt.Fprintf(w, "%-7s  %-18s  %s\n", level, check, strings.TrimSuffix(line, "\n"))
+			level, check = "", ""
+		}
 		if f.Do != "" {
 			fmt.Fprintf(w, "%-7s  %-18s  -> %s\n", "", "", f.Do)
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-risk/sluice/internal/doctor"
 	"github.com/sluice-risk/sluice/internal/simulate"
 )
 
@@ -176,4 +177,18 @@ func TestDoctor(t *testing.T) {
 		ahead := time.Now().Add(time.Hour)
 		return os.Chtimes(filepath.Join(dir, "state", "MANIFEST"), ahead, ahead)
 	}), "clock", "problem", "were written 60m from now")
+}
+
+// Each fault of a table has a line under the one before.
+func TestDoctorText(t *testing.T) {
+	var b bytes.Buffer
+	examined(&b, []doctor.Finding{{Check: "tables", Level: doctor.Problem, Detail: "a.csv:1: one\na.csv:2: two", Do: "mend it"}, {Check: "disk", Level: doctor.OK, Detail: "free"}})
+	const want = "problem  tables              a.csv:1: one\n" +
+		"                             a.csv:2: two\n" +
+		"                             -> mend it\n" +
+		"ok       disk                free\n" +
+		"1 ok, 0 to watch, 1 to mend\n"
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
 }
