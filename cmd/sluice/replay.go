@@ -64,6 +64,8 @@ again at their places in the source topics. What was taken before stays as it is
 				return &exitError{exitUsage, errors.New("--events needs --rules")}
 			case f.journal != "" && (c.Flags().Changed("config") || c.Flags().Changed("set")):
 				return &exitError{exitUsage, errors.New("--config and --set do not go with --journal, which has the facts of its events")}
+			case f.decisions != "" && f.decisions == f.features:
+				return &exitError{exitUsage, fmt.Errorf("--decisions and --features both write to %s", f.features)}
 			case f.batch < 1:
 				return &exitError{exitUsage, fmt.Errorf("--batch %d: must be 1 or more", f.batch)}
 			}
@@ -74,6 +76,9 @@ again at their places in the source topics. What was taken before stays as it is
 			}
 			if o.To, err = replay.ParseBound(f.to); err != nil {
 				return &exitError{exitUsage, err}
+			}
+			if to := o.To; to.Position != 0 && to.Position < o.From.Position || to.Time != 0 && to.Time < o.From.Time {
+				return &exitError{exitUsage, fmt.Errorf("--to %s is before --from %s", f.to, f.from)}
 			}
 			var files enrich.Files // a journal has the facts of its events
 			if f.events != "" {
