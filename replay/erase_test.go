@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -38,6 +40,10 @@ func release(t *testing.T, tables *enrich.Tables) *engine.Bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
+	files["features.yaml"] = append(files["features.yaml"], `
+  by_the_buyer: {count: {by: escrow, where: customer.id == escrow.buyer}}
+  by_another:   {expr: "has(escrow.buyer) and customer.id != escrow.buyer ? 1 : 0"}
+`...)
 	b, err := engine.Build(files, tables)
 	if err != nil {
 		t.Fatal(err)
@@ -182,6 +188,14 @@ func TestFeaturesOfAnErasedJournal(t *testing.T) {
 		if !bytes.Equal(g[i], w[i]) {
 			t.Fatalf("row %d is %s, before erasing %s", i, g[i], w[i])
 		}
+	}
+	column := slices.Index(strings.Split(string(w[0]), ","), "by_another")
+	seen := map[string]bool{}
+	for _, row := range w[1 : len(w)-1] {
+		seen[strings.Split(string(row), ",")[column]] = true
+	}
+	if !seen["0"] || !seen["1"] {
+		t.Errorf("who pays for an escrow was compared with its buyer: %v", seen)
 	}
 	different := 0
 	d, e := bytes.Split(decisions, []byte("\n")), bytes.Split(without, []byte("\n"))

@@ -33,6 +33,7 @@ const (
 	opNegate                // -x
 	opArith                 // + - * / %
 	opCompare               // == != < <= > >=
+	opSame                  // == != of two identifiers
 	opTest                  // startsWith endsWith contains matches
 	opIn                    // in [literals]
 	opInList                // in list.x
@@ -60,6 +61,9 @@ type node struct {
 	list   List
 	regexp *regexp.Regexp
 	key    func(*risk.Event) string // of a call whose field has a normal form of its own
+
+	keys         [2]int // of opSame, and the first of opHas: in risk.Keys, -1 for none
+	pseudonymous bool   // only the pseudonyms of keys are read
 
 	first, last int // tokens
 

@@ -313,7 +313,12 @@ func truthOfNode(n *node) truthFn {
 			return t
 		}
 	case opHas:
+		if n.keys[0] >= 0 {
+			return hasKeyOf(n)
+		}
 		return hasOf(n.name)
+	case opSame:
+		return sameOf(n)
 	case opNot:
 		f := n.kids[0].test
 		return func(s *Scope) Tri {

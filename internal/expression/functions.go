@@ -219,14 +219,22 @@ func (c *checker) ofName(called string, args []ast.Node, at, end int) (n *node, 
 		}
 	}
 	last := c.tokenAt(args[0].Location().From)
+	options, key := c.options, -1
+	if called == "has" {
+		if key = risk.KeyIndex(path); key >= 0 { // its pseudonym tells
+			c.options.Pseudonymous = false
+		}
+	}
 	found := c.find(path, first, last)
+	c.options = options
 	if found == nil {
 		return nil, true
 	}
 	if called == "len" {
 		return c.make(node{op: opLength, kind: Number, sign: called, name: found}, at, end), true
 	}
-	return c.make(node{op: opHas, kind: Bool, sign: called, text: path, name: found}, at, end), true
+	out := node{op: opHas, kind: Bool, sign: called, text: path, name: found, keys: [2]int{key}, pseudonymous: options.Pseudonymous}
+	return c.make(out, at, end), true
 }
 
 func arguments(n int) string {

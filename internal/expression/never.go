@@ -35,9 +35,16 @@ func (c *checker) never(field, literal *node) {
 	if up := strings.ToUpper(literal.text); holds(up) {
 		help = fmt.Sprintf("write %q", up)
 	}
+	c.doubt(func() {
+		c.at(codeNever, literal, fmt.Sprintf("`%s` is never %q", field.source, literal.text), "not "+what, help)
+	})
+}
+
+// doubt makes warnings of what is reported.
+func (c *checker) doubt(report func()) {
 	kept := c.list
 	c.list = nil
-	c.at(codeNever, literal, fmt.Sprintf("`%s` is never %q", field.source, literal.text), "not "+what, help)
+	report()
 	for _, d := range c.list {
 		d.Warning = true
 		c.doubts.Add(d)

@@ -23,6 +23,9 @@ func (c *checker) binary(n *ast.BinaryNode) *node {
 	if n.Operator == "in" {
 		return c.in(n)
 	}
+	if out, done := c.same(n); done {
+		return out
+	}
 	kids, ok := c.all([]ast.Node{n.Left, n.Right})
 	a, b := kids[0], kids[1]
 	if !ok {

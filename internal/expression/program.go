@@ -102,7 +102,7 @@ func (n *node) because(s *Scope, want bool, out []risk.Because) []risk.Because {
 		return n.kids[2].because(s, want, out)
 	case opBool:
 		return out
-	case opName:
+	case opName, opSame: // of identifiers, not what they are
 		value := risk.Scalar{Kind: risk.Bool, Bool: want}
 		return append(out, risk.Because{Left: n.source, Value: value, Op: "==", Limit: value, Window: n.window()})
 	case opHas:
