@@ -182,6 +182,11 @@ func (l *loader) names(spec *rulesetSpec) {
 		base = "USD" // two decimals, as most have
 	}
 	l.env = expression.NewEnv(base, l.custom)
+	for i := range spec.Scenarios {
+		for _, t := range spec.Scenarios[i].Value.Events {
+			l.env.Known(t.Value)
+		}
+	}
 	l.lists()
 	src, ok := l.files[featuresFile]
 	if !ok {

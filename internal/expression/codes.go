@@ -19,7 +19,7 @@ var Codes = []diag.Code{
 	{ID: codeNumber, Explain: "A number in the source cannot be represented, or a constant part fails."},
 	{ID: codeEmpty, Explain: "An absent text has no value, so nothing equals an empty text; ask has(name)."},
 	{ID: codePersonal, Explain: "Features read only what outlives the erasure of personal data; identifiers serve as keys."},
-	{ID: codeNever, Explain: "A field is compared with a text that it never holds."},
+	{ID: codeNever, Explain: "A field is compared with a text that it never holds, or that is nearly one of its usual values."},
 }
 
 const (

@@ -40,7 +40,8 @@ type Env struct {
 	names  map[string]*name
 	groups map[string]bool
 	lists  map[string]List
-	used   *used // shared with all that come from one Env
+	types  []string // of events, beside those that are known everywhere
+	used   *used    // shared with all that come from one Env
 }
 
 // used are the names that compiled expressions read, and where one of them stands,
