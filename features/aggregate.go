@@ -26,7 +26,7 @@ type aggregate struct {
 	before bool // is about the events before this one
 
 	// tally adds (sign 1) or takes away (-1) those values whose mask has the bit.
-	tally func(a *tally, s *slot, masks, values []uint64, sign int64)
+	tally func(a *tally, s *slot, in entries, sign int64)
 	total func(a *tally, s *slot, r *reading) float64 // over at least one event
 	sums  sumKind                                     // what a tally adds up, beside the events
 	keeps keeps                                       // what it holds of the values

@@ -45,7 +45,7 @@ func maxTail(stride int) int { return min(tailEntries, maxEntries(stride)/2) }
 func (st *State) touch(e *entity, chunk, i int) {
 	c, entry := &e.chunks[chunk], 4*e.layout.stride()
 	st.dirtyBytes += entry
-	if i < c.stored && !c.dirty {
+	if i < int(c.stored) && !c.dirty {
 		c.dirty = true
 		st.dirtyBytes += entry * c.n
 	}
@@ -59,7 +59,7 @@ func (st *State) list(e *entity) {
 		st.dirty = append(st.dirty, e)
 		st.dirtyBytes += 96 + 40*len(e.folds)
 		if n := len(e.chunks); n > 0 {
-			st.dirtyBytes += 4 * e.layout.stride() * min(e.chunks[n-1].n-e.chunks[n-1].stored, tailEntries)
+			st.dirtyBytes += 4 * e.layout.stride() * min(e.chunks[n-1].n-int(e.chunks[n-1].stored), tailEntries)
 		}
 	}
 }
@@ -141,12 +141,12 @@ func (st *State) Checkpoint(generation uint64, put func(key, value []byte, repla
 		for i := range e.chunks {
 			c := &e.chunks[i]
 			switch {
-			case i == last && !c.dirty && c.n-c.stored <= tail:
+			case i == last && !c.dirty && c.n-int(c.stored) <= tail:
 			case i == last && c.n <= tail:
 				st.forget(e, c)
-			case c.dirty || c.stored < c.n:
+			case c.dirty || int(c.stored) < c.n:
 				c.sum = write(e.appendChunkKey(key[:0], c.order), c.append(value[:0], e.layout, 0), c.sum)
-				c.stored, c.dirty = c.n, false
+				c.stored, c.dirty = int32(c.n), false
 			}
 			more = more || c.sum != 0
 		}

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
-
-	"github.com/sluice-risk/sluice/risk"
 )
 
 // append encodes the entries of a chunk from one on, column by column: times and
@@ -20,13 +18,14 @@ func (c *chunk) append(b []byte, l *layout, from int) []byte {
 	if from == c.n {
 		return b
 	}
-	times := c.times()[from:]
+	var buf [256]uint64
+	times := c.column(buf[:0], 0, from)
 	b = binary.AppendVarint(b, int64(times[0]))
 	for i := 1; i < len(times); i++ {
 		b = binary.AppendUvarint(b, times[i]-times[i-1])
 	}
 	for w := range words {
-		masks := c.part(1 + w)[from:]
+		masks := c.column(buf[:0], 1+w, from)
 		for i := 0; i < len(masks); {
 			k := i + 1
 			for k < len(masks) && masks[k] == masks[i] {
@@ -39,10 +38,10 @@ func (c *chunk) append(b []byte, l *layout, from int) []byte {
 	}
 	for i, col := range l.columns {
 		before := int64(0)
-		values := c.part(1 + words + i)[from:]
+		values := c.column(buf[:0], 1+words+i, from)
 		like, power := 0, 0
 		for k := 0; k < i && like == 0; k++ {
-			if power = powerOf(values, c.part(1 + words + k)[from:]); power >= 0 {
+			if power = c.powerOf(values, 1+words+k, from); power >= 0 {
 				like = k + 1
 			}
 		}
@@ -81,11 +80,22 @@ func (c *chunk) append(b []byte, l *layout, from int) []byte {
 // another one.
 var tens = [...]uint64{1, 10, 100, 1000, 10_000}
 
-// powerOf gives the power of ten by which all values differ from others, -1 for none.
-func powerOf(values, others []uint64) int {
+// column appends column i of the entries from one on: 0 the times, then mask words,
+// then values.
+func (c *chunk) column(to []uint64, i, from int) []uint64 {
+	stride := int(c.stride)
+	for at := from*stride + i; at < c.n*stride; at += stride {
+		to = append(to, c.data[at])
+	}
+	return to
+}
+
+// powerOf gives the power of ten by which all values differ from those of column k,
+// of the entries from one on; -1 for none.
+func (c *chunk) powerOf(values []uint64, k, from int) int {
 	return slices.IndexFunc(tens[:], func(ten uint64) bool {
 		for i, v := range values {
-			if v != others[i]*ten {
+			if v != c.entry(from + i)[k]*ten {
 				return false
 			}
 		}
@@ -115,13 +125,10 @@ func (c *chunk) join(tail *chunk, l *layout) error {
 	if n > maxEntries(stride) || c.last() > tail.first() {
 		return fmt.Errorf("%d entries behind a row of %d are out of place", tail.n, c.n)
 	}
-	front := *c
+	front := c.data[:c.n*stride]
 	c.allocate(stride, n)
-	for i := range stride {
-		copy(c.data[i*n:], front.part(i))
-		copy(c.data[i*n+front.n:], tail.part(i))
-	}
-	c.n = n
+	copy(c.data[copy(c.data, front):], tail.data[:tail.n*stride])
+	c.n, c.end = n, tail.end
 	return nil
 }
 
@@ -134,59 +141,61 @@ func (c *chunk) restore(d *decoder, l *layout) {
 	}
 	c.allocate(stride, n)
 	c.n = n
-	times := c.times()
-	for i := range times {
-		if i == 0 {
-			times[i] = uint64(d.varint())
-		} else if times[i] = times[i-1] + d.uvarint(); risk.Time(times[i]) < risk.Time(times[i-1]) {
+	for i := range n {
+		if at := &c.entry(i)[0]; i == 0 {
+			*at = uint64(d.varint())
+		} else if *at = uint64(c.time(i-1)) + d.uvarint(); c.time(i) < c.time(i-1) {
 			d.fail("times fall")
 		}
 	}
+	c.end = c.time(n - 1)
 	for w := range words {
-		for part := c.part(1 + w); len(part) > 0 && d.err == nil; {
-			run := d.upTo(len(part))
+		for from := 0; from < n && d.err == nil; {
+			run := d.upTo(n - from)
 			mask := d.uvarint()
 			if run == 0 {
 				d.fail("a run of no masks")
 			}
-			for i := range run {
-				part[i] = mask
+			for i := from; i < from+run; i++ {
+				c.entry(i)[1+w] = mask
 			}
-			part = part[run:]
+			from += run
 		}
 	}
 	for k, col := range l.columns {
 		before := int64(0)
-		part := c.part(1 + words + k)
+		value := 1 + words + k
 		if like := d.upTo(k); like > 0 {
 			times := tens[d.upTo(len(tens)-1)]
-			for i, v := range c.part(words + like) {
-				part[i] = v * times
+			for i := range n {
+				entry := c.entry(i)
+				entry[value] = entry[words+like] * times
 			}
 			continue
 		}
 		eight := byte(0)
-		for i := range part {
+		for i := range n {
+			v := &c.entry(i)[value]
 			switch col.kind {
 			case moneyColumn:
 				before += d.varint()
-				part[i] = uint64(before)
+				*v = uint64(before)
 			case numberColumn:
-				part[i] = bits.ReverseBytes64(d.uvarint())
+				*v = bits.ReverseBytes64(d.uvarint())
 			case truthColumn:
 				if i%8 == 0 {
 					eight = d.byte()
 				}
-				part[i] = uint64(eight >> (i % 8) & 1)
+				*v = uint64(eight >> (i % 8) & 1)
 			case textColumn:
-				part[i] = d.uvarint()
+				*v = d.uvarint()
 			default:
 				if back := int(d.byte()); back > i {
 					d.fail("a hash %d back from entry %d", back, i)
 				} else if back > 0 {
-					part[i] = part[i-back]
+					*v = c.entry(i - back)[value]
 				} else {
-					part[i] = d.uint64()
+					*v = d.uint64()
 				}
 			}
 		}

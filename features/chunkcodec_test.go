@@ -15,7 +15,7 @@ func TestChunkOfLikeColumns(t *testing.T) {
 	for i := range n {
 		amount := uint64(i) * 12_345 % 9_999
 		for k, v := range []uint64{uint64(i) * 1000, 1, amount, amount * 100, uint64(i) % 3 % 2, -amount * 100, uint64(i % 4)} {
-			c.part(k)[i] = v
+			c.entry(i)[k] = v
 		}
 	}
 	for from, most := range map[int]int{0: 205, 13: 102, 19: 28, 20: 2} {
@@ -29,8 +29,8 @@ func TestChunkOfLikeColumns(t *testing.T) {
 			t.Fatalf("entries from %d: %d, %v", from, got.n, d.err)
 		}
 		for k := range l.stride() {
-			if from < n && !slices.Equal(got.part(k), c.part(k)[from:]) {
-				t.Errorf("column %d from %d = %d, want %d", k, from, got.part(k), c.part(k)[from:])
+			if got, want := got.column(nil, k, 0), c.column(nil, k, from); !slices.Equal(got, want) {
+				t.Errorf("column %d from %d = %d, want %d", k, from, got, want)
 			}
 		}
 	}

@@ -139,7 +139,7 @@ func (e *entity) appendHead(b []byte, more bool) []byte {
 		c := &e.chunks[n-1]
 		b = binary.AppendUvarint(b, bits.RotateLeft64(c.order, 32)) // mostly a multiple of 2^32
 		b = binary.AppendUvarint(b, uint64(c.stored))
-		b = c.append(b, e.layout, c.stored)
+		b = c.append(b, e.layout, int(c.stored))
 	}
 	return b
 }
@@ -156,7 +156,8 @@ func restoreHead(known map[uint32]seenLayout, r row) (e *entity, more bool, err 
 	if len(r.key) != len(entityID{})+1 || r.sum == 0 || len(r.value) > maxValue {
 		return nil, false, fmt.Errorf("key of %d bytes with %d bytes and sum %d", len(r.key), len(r.value), r.sum)
 	}
-	e = &entity{id: entityID(r.key[:16]), headSum: r.sum}
+	e = newEntity(entityID(r.key[:16]), nil)
+	e.headSum = r.sum
 	d := &decoder{b: r.value}
 	d.version(headVersion)
 	number := d.number()
@@ -170,9 +171,9 @@ func restoreHead(known map[uint32]seenLayout, r row) (e *entity, more bool, err 
 	}
 	if d.err == nil && len(d.b) > 0 {
 		c := chunk{order: bits.RotateLeft64(d.uvarint(), 32)}
-		c.stored = d.upTo(maxEntries(e.layout.stride()))
+		c.stored = int32(d.upTo(maxEntries(e.layout.stride())))
 		c.restore(d, e.layout)
-		if c.n+c.stored == 0 {
+		if c.n+int(c.stored) == 0 {
 			d.fail("an empty chunk")
 		}
 		e.chunks = append(e.chunks, c)
@@ -205,7 +206,7 @@ func (e *entity) restoreRow(r row) error {
 		if tail > 0 && (e.chunks[tail-1].order >= c.order || e.chunks[tail-1].last() > c.first()) {
 			return errors.New("chunks are out of order")
 		}
-		c.stored = c.n
+		c.stored = int32(c.n)
 		e.chunks = slices.Insert(e.chunks, tail, c)
 		return nil
 	case pastKey:
@@ -226,7 +227,7 @@ func (e *entity) end() error {
 	if n := len(e.chunks); n > 0 {
 		tail := e.chunks[n-1]
 		if tail.stored > 0 {
-			if n < 2 || e.chunks[n-2].order != tail.order || e.chunks[n-2].n != tail.stored {
+			if n < 2 || e.chunks[n-2].order != tail.order || e.chunks[n-2].n != int(tail.stored) {
 				return errors.New("the last chunk's row is missing or another")
 			}
 			e.chunks = e.chunks[:n-1]

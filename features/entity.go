@@ -13,9 +13,9 @@ type entity struct {
 	id     entityID
 	layout *layout
 	chunks []chunk
-	folds  []*fold    // by entityDef.life, nil until something was folded
-	run    []*running // by slot, nil while its windows are small
-	past   *past      // what the log has given up; nil while it holds everything
+	folds  []*fold   // by entityDef.life, nil until something was folded
+	run    []running // by slot, nil while all its windows are small
+	past   *past     // what the log has given up; nil while it holds everything
 
 	oldest  risk.Time // not later than the end of the first chunk; 0: not known
 	headSum uint64    // what the store gave for the head; 0: not stored
@@ -33,11 +33,22 @@ type entity struct {
 
 type entityID [16]byte
 
+// newEntity gives an entity without events. Most have one chunk ever, which lies
+// beside it.
+func newEntity(id entityID, l *layout) *entity {
+	e := &struct {
+		entity
+		chunk [1]chunk
+	}{entity: entity{id: id, layout: l}}
+	e.chunks = e.chunk[:0]
+	return &e.entity
+}
+
 // beforeAll is earlier than any event: the start of a window without end.
 const beforeAll = risk.Time(math.MinInt64)
 
-// span gives the bounds (lo, hi] of what slot s counts at t.
-func (s *slot) span(t risk.Time) (lo, hi risk.Time) {
+// bounds gives (lo, hi], what slot s counts at t.
+func (s *slot) bounds(t risk.Time) (lo, hi risk.Time) {
 	hi = t - s.delay
 	if s.window == 0 {
 		return beforeAll, hi
@@ -50,54 +61,47 @@ func (s *slot) textual() bool { return s.column != nil && s.column.kind == textC
 
 func (s *slot) in(mask uint64) bool { return mask>>(uint(s.bit)&63)&1 != 0 }
 
-// parts gives the mask words and values of a chunk that slot s looks at.
-func (s *slot) parts(c *chunk, l *layout) (masks, values []uint64) {
-	masks = c.part(1 + s.bit>>6)
-	if s.col < 0 {
-		return masks, masks
-	}
-	return masks, c.part(1 + l.words() + s.col)
-}
-
 // busyWindow is the number of entries in a window above which its aggregate is
 // kept up to date instead of being computed when it is read.
-const busyWindow = 64
+const busyWindow = 24
 
-// read gives the value of slot s as of r.now, and of a tally the number of events
-// in its window, and sets st.rough when tiles have made them approximate. It is the
-// same whether it is computed from the log or kept up to date.
-func (st *State) read(e *entity, s *slot, r *reading) (v float64, n int64) {
+// read gives the value of slot s for the entity in st.sight as of r.now, and of a
+// tally the number of events in its window, and sets st.rough when tiles have made
+// them approximate. It is the same whether it is computed from the log or kept up to
+// date.
+func (st *State) read(s *slot, r *reading) (v float64, n int64) {
 	st.rough = false
+	w := &st.sight
+	e := w.entity
 	if e == nil {
 		return s.agg.empty, 0
 	}
-	lo, hi := s.span(r.now)
+	lo, hi := s.bounds(r.now)
 	if s.last > 0 {
 		return st.readLast(e, s, hi, r)
 	}
 	own := e.running(s)
 	if own == nil && e.past == nil && s.life < 0 && !s.textual() {
-		if c, from := e.newestIn(lo, hi); c != nil && c.n-from <= st.busy {
-			masks, values := s.parts(c, e.layout)
-			return st.few(s, c.data[from:c.n], masks[from:], values[from:], r)
+		if from := w.newestIn(s, lo, hi); from >= 0 && w.chunk.n-from <= st.busy {
+			return st.few(s, w.chunk.between(s, from, w.chunk.n), r)
 		}
 	}
 	if own != nil {
+		if own.unmoved(s, lo, hi) {
+			return s.total(&own.tally, r), own.tally.n
+		}
 		if v, n, ok := own.read(st, e, s, lo, hi, r); ok {
-			st.rough = own.rough
 			return v, n
 		}
-		if e.run[s.bit] != nil {
+		st.rough = false
+		if own.on {
 			v, n, _ = st.scan(e, s, lo, hi, r)
 			return v, n
 		}
 	}
 	v, n, seen := st.scan(e, s, lo, hi, r)
 	if seen > st.busy && !(s.agg.streak && s.window == 0 && e.tilesOf(s) != nil) {
-		if e.run == nil {
-			e.run = make([]*running, len(e.layout.slots))
-		}
-		e.run[s.bit] = newRunning(st, e, s, lo, hi)
+		e.keep(s, lo, hi)
 	}
 	return v, n
 }
@@ -121,7 +125,7 @@ func (st *State) scan(e *entity, s *slot, lo, hi risk.Time, r *reading) (v float
 	var best pick
 	e.backwards(lo, hi, func(c *chunk, from, n int) bool {
 		seen += n - from
-		best = s.choose(best, c, e.layout, from, n, &st.text)
+		best = s.choose(best, c, from, n, &st.text)
 		return !(best.set && s.agg.wins == nil)
 	})
 	old, tiles := s.tileChoice(e.tilesOf(s), e.past.stretch(s, lo, hi))
@@ -140,9 +144,9 @@ func (e *entity) backwards(lo, hi risk.Time, visit func(c *chunk, from, n int) b
 		return
 	}
 	p := e.after(hi)
-	for k := min(p.chunk, len(e.chunks)-1); k >= 0; k-- {
-		c, n := &e.chunks[k], p.entry
-		if k < p.chunk {
+	for k := min(int(p.chunk), len(e.chunks)-1); k >= 0; k-- {
+		c, n := &e.chunks[k], int(p.entry)
+		if k < int(p.chunk) {
 			n = c.n
 		}
 		from := 0
@@ -170,11 +174,12 @@ func (st *State) scanTally(e *entity, s *slot, f *fold, lo, hi risk.Time, r *rea
 	}
 	for again := false; ; again = true {
 		seen = f.size()
-		a.coarse = a.coarse || coarse
+		if coarse {
+			a.coarse = true
+		}
 		e.backwards(lo, hi, func(c *chunk, from, n int) bool {
 			seen += n - from
-			masks, values := s.parts(c, e.layout)
-			s.agg.tally(a, s, masks[from:n], values[from:n], 1)
+			s.agg.tally(a, s, c.between(s, from, n), 1)
 			return true
 		})
 		if ts != nil {
@@ -205,12 +210,13 @@ func (st *State) scanOldest(e *entity, s *slot, f *fold, lo, hi risk.Time) (best
 	}
 	p := e.after(lo)
 	for c := e.at(&p); c != nil; c = e.at(&p) {
-		at := risk.Time(c.data[p.entry])
+		entry := c.entry(int(p.entry))
+		at := risk.Time(entry[0])
 		if at > hi {
 			break
 		}
-		if masks, values := s.parts(c, e.layout); s.in(masks[p.entry]) {
-			return pick{at: at, value: values[p.entry], set: true}, seen
+		if s.in(entry[s.maskAt]) {
+			return pick{at: at, value: entry[s.valueAt], set: true}, seen
 		}
 		seen++
 		p.entry++
@@ -223,8 +229,7 @@ func (st *State) scanStreak(e *entity, s *slot, f *fold, lo, hi risk.Time) (v fl
 	var k streak
 	e.backwards(lo, hi, func(c *chunk, from, n int) bool {
 		seen += n - from
-		masks, values := s.parts(c, e.layout)
-		k.extend(s, masks, values, from, n)
+		k.extend(s, c.between(s, from, n))
 		return !k.broken
 	})
 	if !k.broken {
@@ -244,11 +249,11 @@ type streak struct {
 	broken bool // by an event whose condition does not hold
 }
 
-// extend goes on with the entries [from, n), newest first.
-func (k *streak) extend(s *slot, masks, values []uint64, from, n int) {
-	for i := n - 1; i >= from; i-- {
-		if s.in(masks[i]) {
-			if values[i] == 0 {
+// extend goes on with some entries, newest first.
+func (k *streak) extend(s *slot, in entries) {
+	for at := len(in.data) - in.stride; at >= 0; at -= in.stride {
+		if s.in(in.data[at+in.mask]) {
+			if in.data[at+in.value] == 0 {
 				k.broken = true
 				return
 			}
@@ -260,36 +265,29 @@ func (k *streak) extend(s *slot, masks, values []uint64, from, n int) {
 // choose goes over the entries [from, n) of a chunk, newest first, for one that
 // beats best, which is newer. The text of the event that it chooses, if texts are
 // kept, goes where into says.
-func (s *slot) choose(best pick, c *chunk, l *layout, from, n int, into *text) pick {
-	masks, values := s.parts(c, l)
-	best, i := s.extreme(best, c.times(), masks, values, from, n)
-	if i >= 0 && s.textual() {
-		s.text(c, l, i, into)
+func (s *slot) choose(best pick, c *chunk, from, n int, into *text) pick {
+	in := c.between(s, from, n)
+	best, at := s.extreme(best, in)
+	if at >= 0 && s.textual() {
+		copy(into[:], in.data[at+in.value:])
 		best.text = into
 	}
 	return best
 }
 
-// extreme is choose without texts; it gives the place of the event it chose, -1
-// for none.
-func (s *slot) extreme(best pick, times, masks, values []uint64, from, n int) (pick, int) {
+// extreme is choose without texts; it gives where in the entries the chosen one
+// begins, -1 for none.
+func (s *slot) extreme(best pick, in entries) (pick, int) {
 	chosen := -1
-	for i := n - 1; i >= from; i-- {
-		if s.in(masks[i]) && !(best.set && s.agg.beats(s.column, best.value, values[i])) {
-			best, chosen = pick{at: risk.Time(times[i]), value: values[i], set: true}, i
+	for at := len(in.data) - in.stride; at >= 0; at -= in.stride {
+		if v := in.data[at+in.value]; s.in(in.data[at+in.mask]) && !(best.set && s.agg.beats(s.column, best.value, v)) {
+			best, chosen = pick{at: risk.Time(in.data[at]), value: v, set: true}, at
 			if s.agg.wins == nil && !s.agg.oldest {
 				break
 			}
 		}
 	}
 	return best, chosen
-}
-
-// text reads the text of entry i.
-func (s *slot) text(c *chunk, l *layout, i int, into *text) {
-	for w := range into {
-		into[w] = c.part(1 + l.words() + s.col + w)[i]
-	}
 }
 
 func (s *slot) total(a *tally, r *reading) float64 {
@@ -308,15 +306,23 @@ func (s *slot) pick(p pick, r *reading) float64 {
 
 // one adds one value to a tally, or takes it away.
 func (s *slot) one(a *tally, v uint64, sign int64) {
-	a.mask[0], a.value[0] = 1<<(uint(s.bit)&63), v
-	s.agg.tally(a, s, a.mask[:], a.value[:], sign)
+	switch {
+	case a.held != nil:
+		a.entry = [2]uint64{1 << (uint(s.bit) & 63), v}
+		s.agg.tally(a, s, entries{a.entry[:], 2, 0, 1}, sign)
+	case s.agg.sums == sumValues:
+		a.plusValue(s.column, v, sign)
+	default:
+		a.n += sign
+	}
 }
 
+// running gives nil for a slot whose aggregate is not kept up to date.
 func (e *entity) running(s *slot) *running {
-	if e.run == nil {
+	if e.run == nil || !e.run[s.bit].on {
 		return nil
 	}
-	return e.run[s.bit]
+	return &e.run[s.bit]
 }
 
 func (e *entity) foldOf(s *slot) *fold {
@@ -354,19 +360,19 @@ func (st *State) expire(e *entity) {
 // makeRoom grows the last chunk, or frees entries at the front when it is also
 // the first and half of it has expired.
 func (st *State) makeRoom(e *entity, i int) {
-	c, stride := &e.chunks[i], e.layout.stride()
+	c := &e.chunks[i]
 	if i == 0 {
 		if k := c.after(st.floor - e.layout.reach); 2*k >= c.n {
-			last := risk.Time(c.data[k-1])
+			last := c.time(k - 1)
 			st.fold(e, c, k)
-			c.cut(stride, k)
+			c.cut(k)
 			e.entries -= k
 			st.touch(e, i, 0)
 			e.dropped(last, st)
 			return
 		}
 	}
-	e.resize(c, roomFor(c.n, stride))
+	e.resize(c, roomFor(c.n, int(c.stride)))
 }
 
 func (e *entity) resize(c *chunk, room int) {
@@ -381,21 +387,21 @@ func (st *State) fold(e *entity, c *chunk, n int) {
 	st.expireTiles(e) // what they hold is older
 	for _, bit := range def.life {
 		s := &def.slots[bit]
-		st.picks(e, s, c, n, func(p pick) { st.foldInto(e, s).take(s, p) })
+		st.picks(s, c, n, func(p pick) { st.foldInto(e, s).take(s, p) })
 	}
 }
 
 // picks visits those of the first n entries of c that slot s counts. A pick's text
 // is good until the next one.
-func (st *State) picks(e *entity, s *slot, c *chunk, n int, visit func(pick)) {
-	masks, values := s.parts(c, e.layout)
+func (st *State) picks(s *slot, c *chunk, n int, visit func(pick)) {
 	for i := range n {
-		if !s.in(masks[i]) {
+		entry := c.entry(i)
+		if !s.in(entry[s.maskAt]) {
 			continue
 		}
-		p := pick{at: risk.Time(c.data[i]), value: values[i], set: true}
+		p := pick{at: risk.Time(entry[0]), value: entry[s.valueAt], set: true}
 		if s.textual() {
-			s.text(c, e.layout, i, &st.text)
+			copy(st.text[:], entry[s.valueAt:])
 			p.text = &st.text
 		}
 		visit(p)

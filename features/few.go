@@ -1,34 +1,55 @@
 package features
 
-import (
-	"slices"
+import "github.com/sluice-risk/sluice/risk"
 
-	"github.com/sluice-risk/sluice/risk"
-)
-
-// newestIn gives the newest chunk and its first entry in (lo, hi] when no other
-// chunk has entries there.
-func (e *entity) newestIn(lo, hi risk.Time) (c *chunk, from int) {
-	k := len(e.chunks) - 1
-	if k < 0 || e.chunks[k].last() > hi {
-		return nil, 0
-	}
-	c = &e.chunks[k]
-	if c.first() <= lo {
-		return c, c.after(lo)
-	}
-	if k > 0 && e.chunks[k-1].last() > lo {
-		return nil, 0
-	}
-	return c, 0
+// view is an entity as the readings for one event find it, while nothing is
+// counted.
+type view struct {
+	*entity
+	chunk  *chunk    // the newest, nil without any
+	newest risk.Time // its last entry's, beforeAll without
+	from   []int     // by slot.span, see newestIn
 }
 
-// few computes the value of slot s from a few events, oldest first, which are all
-// that there are.
-func (st *State) few(s *slot, times, masks, values []uint64, r *reading) (v float64, n int64) {
+const (
+	notSought = -1
+	elsewhere = -2 // in other chunks, too
+)
+
+// look readies st.sight for readings of an entity.
+func (st *State) look(e *entity, def *entityDef) {
+	w := &st.sight
+	w.entity, w.chunk, w.newest = e, nil, beforeAll
+	w.from = w.from[:0]
+	for range def.spans {
+		w.from = append(w.from, notSought)
+	}
+	if e != nil && len(e.chunks) > 0 {
+		w.chunk = &e.chunks[len(e.chunks)-1]
+		w.newest = w.chunk.last()
+	}
+}
+
+// newestIn gives the first entry of the newest chunk in the window (lo, hi] of slot
+// s, or elsewhere when not just the newest chunk has entries there.
+func (w *view) newestIn(s *slot, lo, hi risk.Time) int {
+	from := &w.from[s.span]
+	if *from != notSought {
+		return *from
+	}
+	*from = elsewhere
+	if n := len(w.chunks); n > 0 && w.newest <= hi && (n == 1 || w.chunks[n-2].last() <= lo) {
+		*from = w.chunk.after(lo)
+	}
+	return *from
+}
+
+// few computes the value of slot s from a few entries, which are all that there are,
+// and of a tally the number of events.
+func (st *State) few(s *slot, in entries, r *reading) (v float64, n int64) {
 	switch {
 	case s.agg.different():
-		distinct, n := st.sieve.pass(masks, values, uint(s.bit))
+		distinct, n := st.sieve.pass(in, uint(s.bit))
 		return float64(distinct), n
 	case s.agg.tally != nil:
 		a := &st.scratch
@@ -36,22 +57,22 @@ func (st *State) few(s *slot, times, masks, values []uint64, r *reading) (v floa
 		if s.agg.own {
 			a.compare(s, r)
 		}
-		s.agg.tally(a, s, masks, values, 1)
+		s.agg.tally(a, s, in, 1)
 		return s.total(a, r), a.n
 	case s.agg.streak:
 		var k streak
-		k.extend(s, masks, values, 0, len(times))
-		return float64(k.n), int64(len(times))
-	}
-	best := pick{}
-	if s.agg.oldest {
-		if i := slices.IndexFunc(masks, s.in); i >= 0 {
-			best = pick{at: risk.Time(times[i]), value: values[i], set: true}
+		k.extend(s, in)
+		return float64(k.n), 0
+	case s.agg.oldest:
+		for at := 0; at < len(in.data); at += in.stride {
+			if s.in(in.data[at+in.mask]) {
+				return s.pick(pick{at: risk.Time(in.data[at]), value: in.data[at+in.value], set: true}, r), 0
+			}
 		}
-	} else {
-		best, _ = s.extreme(best, times, masks, values, 0, len(times))
+		return s.agg.empty, 0
 	}
-	return s.pick(best, r), int64(len(times))
+	best, _ := s.extreme(pick{}, in)
+	return s.pick(best, r), 0
 }
 
 // sieve tells how many different values there are among a few. It need not be
@@ -61,15 +82,14 @@ type sieve struct {
 	seats   [2 * maxLast]struct{ value, reading uint64 }
 }
 
-func (f *sieve) pass(masks, values []uint64, bit uint) (distinct int, n int64) {
+func (f *sieve) pass(in entries, bit uint) (distinct int, n int64) {
 	f.reading++
-	values = values[:len(masks)]
-	for i, m := range masks {
-		if m>>(bit&63)&1 == 0 {
+	for i := 0; i < len(in.data); i += in.stride {
+		if in.data[i+in.mask]>>(bit&63)&1 == 0 {
 			continue
 		}
 		n++
-		v := values[i]
+		v := in.data[i+in.value]
 		at := v * 0x9e3779b97f4a7c15 >> 40
 		seat := &f.seats[at%uint64(len(f.seats))]
 		for seat.reading == f.reading && seat.value != v {

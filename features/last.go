@@ -1,6 +1,7 @@
 package features
 
 import (
+	"math"
 	"slices"
 
 	"github.com/sluice-risk/sluice/risk"
@@ -16,21 +17,9 @@ import (
 // maxLast bounds N.
 const maxLast = 256
 
-// everyBit is the mask of events that have been chosen already.
-var everyBit = func() []uint64 {
-	all := make([]uint64, maxLast)
-	for i := range all {
-		all[i] = ^uint64(0)
-	}
-	return all
-}()
-
 // readLast gives the value of slot s over its last N events up to hi.
 func (st *State) readLast(e *entity, s *slot, hi risk.Time, r *reading) (v float64, n int64) {
-	var own *running
-	if e.run != nil {
-		own = e.run[s.bit]
-	}
+	own := e.running(s)
 	if own != nil {
 		end := len(own.recent.times)
 		for end > 0 && risk.Time(own.recent.times[end-1]) > hi {
@@ -45,12 +34,8 @@ func (st *State) readLast(e *entity, s *slot, hi risk.Time, r *reading) (v float
 	seen, _ := st.gather(e, s, hi, s.last, q)
 	v, n = st.overLast(s, q.times, q.values, r)
 	if seen > st.busy && own == nil {
-		if e.run == nil {
-			e.run = make([]*running, len(e.layout.slots))
-		}
-		own = &running{}
+		own = e.start(s)
 		_, own.whole = st.gather(e, s, risk.Time(1<<62), s.last+lastSpare, &own.recent)
-		e.run[s.bit] = own
 	}
 	return v, n
 }
@@ -64,14 +49,13 @@ var lastSpare = 32
 func (st *State) gather(e *entity, s *slot, hi risk.Time, n int, q *recent) (seen int, whole bool) {
 	q.times, q.values = q.times[:0], q.values[:0]
 	e.backwards(beforeAll, hi, func(c *chunk, from, to int) bool {
-		masks, values := s.parts(c, e.layout)
 		for i := to - 1; i >= from; i-- {
 			seen++
-			if s.in(masks[i]) {
+			if entry := c.entry(i); s.in(entry[s.maskAt]) {
 				if len(q.times) == n {
 					return false
 				}
-				q.times, q.values = append(q.times, c.data[i]), append(q.values, values[i])
+				q.times, q.values = append(q.times, entry[0]), append(q.values, entry[s.valueAt])
 			}
 		}
 		return true
@@ -104,7 +88,15 @@ func (q *recent) older(p *recent, hi risk.Time, n int) {
 
 // overLast computes the aggregate of a few events, oldest first.
 func (st *State) overLast(s *slot, times, values []uint64, r *reading) (v float64, n int64) {
-	return st.few(s, times, everyBit[:len(times)], values, r)
+	st.line = st.line[:0]
+	for i, v := range values {
+		st.line = append(st.line, times[i], math.MaxUint64, v)
+	}
+	v, n = st.few(s, entries{st.line, 3, 1, 2}, r)
+	if s.agg.tally == nil {
+		n = int64(len(times))
+	}
+	return v, n
 }
 
 // insertLast brings a slot's own list up to date with an event.

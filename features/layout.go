@@ -1,7 +1,6 @@
 package features
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/sluice-risk/sluice/risk"
@@ -148,9 +147,6 @@ func (st *State) current(e *entity) {
 		return
 	}
 	from, to := e.layout, st.layouts.of(e.layout.entity)
-	if to == nil { // an id has the name in it, so who is looked for is defined
-		to = st.strayed(e)
-	}
 	slotFrom := make([]int, len(to.slots))
 	for i, n := range to.slots {
 		slotFrom[i] = slices.Index(from.slots, n)
@@ -193,10 +189,11 @@ func (st *State) current(e *entity) {
 	for k := range old {
 		c := &old[k]
 		for i := range c.n {
+			entry := c.entry(i)
 			clear(mask)
 			any := false
 			for bit, f := range slotFrom {
-				if f >= 0 && c.part(1 + f>>6)[i]>>(uint(f)&63)&1 != 0 {
+				if f >= 0 && entry[1+f>>6]>>(uint(f)&63)&1 != 0 {
 					mask[bit>>6] |= 1 << (uint(bit) & 63)
 					any = true
 				}
@@ -206,10 +203,10 @@ func (st *State) current(e *entity) {
 			}
 			for v, f := range columnFrom {
 				if values[v] = 0; f >= 0 {
-					values[v] = c.part(1 + words + f)[i]
+					values[v] = entry[1+words+f]
 				}
 			}
-			e.insert(risk.Time(c.data[i]), mask, values, st)
+			e.insert(risk.Time(entry[0]), mask, values, st)
 		}
 	}
 	kept := risk.Time(0)
@@ -221,28 +218,17 @@ func (st *State) current(e *entity) {
 	st.trim(e, st.floor-kept)
 }
 
-// strayed reports that what is stored of an entity that an event touches has the
-// layout of one that no release defines any more, and gives the layout it should have.
-func (st *State) strayed(e *entity) *layout {
-	if st.err == nil {
-		st.err = fmt.Errorf("features: stored entity %x: layout %d is of an entity that is not defined", e.id, e.layout.number)
-	}
-	i := slices.IndexFunc(st.hits, func(h hit) bool { return h.entity == e })
-	return st.layouts.now[st.hits[i].def]
-}
-
 // trim drops the entries that no kept feature of an earlier release can reach any
 // more, to the last one: the new one may reach further, and what is in the log must
 // not depend on when expired entries were dropped from it.
 func (st *State) trim(e *entity, bound risk.Time) {
-	stride := e.layout.stride()
 	for len(e.chunks) > 0 && e.chunks[0].first() <= bound {
 		c := &e.chunks[0]
 		n := c.after(bound)
 		st.fold(e, c, n)
 		e.entries -= n
 		if n < c.n {
-			c.cut(stride, n)
+			c.cut(n)
 			return
 		}
 		e.words -= len(c.data)

@@ -283,9 +283,33 @@ func (l *loader) finish() {
 			def.slots = s.slots[def.slot:s.entities[e+1].slot:s.entities[e+1].slot]
 		}
 		for i := range def.slots {
-			if x := &def.slots[i]; x.col >= 0 {
-				x.column = &def.columns[x.col]
+			x := &def.slots[i]
+			x.maskAt = 1 + x.bit/64
+			x.valueAt = x.maskAt
+			if x.col >= 0 {
+				x.column, x.valueAt = &def.columns[x.col], 1+def.words+x.col
 			}
+			x.plain = x.agg.tally != nil && x.last == 0 && (x.window != 0 || x.agg.keeps == noValues)
+			window := span{x.window, x.delay}
+			if x.span = slices.Index(def.spans, window); x.span < 0 {
+				x.span = len(def.spans)
+				def.spans = append(def.spans, window)
+			}
+		}
+	}
+	for i := range s.features {
+		f := &s.features[i]
+		if f.slot < 0 {
+			continue
+		}
+		how, k := lookup{slot: &s.slots[f.slot], feature: i, least: f.least}, &s.keys[f.key]
+		if f.guard >= 0 {
+			how.guard = &s.slots[f.guard]
+		}
+		if how.slot.exclude {
+			k.before = append(k.before, how)
+		} else {
+			k.after = append(k.after, how)
 		}
 	}
 	s.types[labelType] = make([]uint64, s.words)
@@ -325,11 +349,6 @@ func (l *loader) placeSlot(def *entityDef, d *draft) {
 		return
 	}
 	f.slot = d.at
-	if k := &s.keys[f.key]; d.slot.exclude {
-		k.before = append(k.before, d.feature)
-	} else {
-		k.after = append(k.after, d.feature)
-	}
 }
 
 // columnsOf gives the first of the columns that keep an operand.

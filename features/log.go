@@ -7,19 +7,21 @@ import (
 )
 
 // chunk is a run of an entity's events in the order of time, equal instants in
-// the order of arrival. It is stored as one value. One allocation holds its
-// columns one after the other: times, mask words, values.
+// the order of arrival. It is stored as one value. In memory its entries lie one
+// behind the other, so that one more touches one place: each is its time, mask words,
+// values.
 type chunk struct {
 	data  []uint64
 	n     int
-	order uint64 // place among the entity's chunks, and part of the stored key
+	end   risk.Time // of the last entry: older chunks are mostly asked for no more
+	order uint64    // place among the entity's chunks, and part of the stored key
 
 	// Its own stored row, which holds its first entries; newer ones of the last
 	// chunk lie in the entity's head, so that a few more cost no long row.
 	sum    uint64 // what the store gave for the row; 0: has none
-	stored int    // entries in it
+	stored int32  // entries in it
 	dirty  bool   // the row's entries are no longer the chunk's first ones
-	room   int32  // entries that data has room for
+	stride uint16 // words of an entry
 }
 
 // chunkEntries bounds a chunk. Tests make it smaller.
@@ -32,74 +34,81 @@ func maxEntries(stride int) int {
 
 // allocate gives c room for so many entries, and none yet.
 func (c *chunk) allocate(stride, room int) {
-	c.data, c.room, c.n = make([]uint64, stride*room), int32(room), 0
+	c.data, c.stride, c.n = make([]uint64, stride*room), uint16(stride), 0
 }
 
-// times gives the first column.
-func (c *chunk) times() []uint64 { return c.data[:c.n] }
+// full tells whether there is no room for one more entry.
+func (c *chunk) full() bool { return (c.n+1)*int(c.stride) > len(c.data) }
 
-// part gives column i of the chunk: 0 the times, then mask words, then values.
-func (c *chunk) part(i int) []uint64 {
-	at := i * int(c.room)
-	return c.data[at : at+c.n]
+// entry gives entry i: its time, mask words, values.
+func (c *chunk) entry(i int) []uint64 {
+	stride := int(c.stride)
+	return c.data[i*stride : (i+1)*stride]
 }
 
-func (c *chunk) first() risk.Time { return risk.Time(c.data[0]) }
-func (c *chunk) last() risk.Time  { return risk.Time(c.data[c.n-1]) }
+func (c *chunk) time(i int) risk.Time { return risk.Time(c.data[i*int(c.stride)]) }
+func (c *chunk) first() risk.Time     { return risk.Time(c.data[0]) }
+func (c *chunk) last() risk.Time      { return c.end }
+
+// between gives the entries [from, to) as slot s sees them.
+func (c *chunk) between(s *slot, from, to int) entries {
+	stride := int(c.stride)
+	return entries{c.data[from*stride : to*stride], stride, s.maskAt, s.valueAt}
+}
+
+// entries are some of a log's, oldest first: each begins with its time, and has the
+// mask word and the value of a slot at these places.
+type entries struct {
+	data                []uint64
+	stride, mask, value int
+}
 
 // resize moves the entries [from, from+n) into an allocation for room entries.
 func (c *chunk) resize(stride, room, from, n int) {
-	old := *c
+	old := c.data[from*stride : (from+n)*stride]
 	c.allocate(stride, room)
-	for i := range stride {
-		copy(c.data[i*room:], old.part(i)[from:from+n])
-	}
-	c.n = n
+	copy(c.data, old)
+	c.n, c.end = n, risk.Time(c.data[(n-1)*stride])
 }
 
 // cut drops the first k entries in place.
-func (c *chunk) cut(stride, k int) {
-	room := int(c.room)
-	for i := range stride {
-		copy(c.data[i*room:], c.data[i*room+k:i*room+c.n])
-	}
+func (c *chunk) cut(k int) {
+	stride := int(c.stride)
+	copy(c.data, c.data[k*stride:c.n*stride])
 	c.n -= k
 }
 
 // insert puts an entry at i; there is room.
-func (c *chunk) insert(i, stride int, at risk.Time, mask, values []uint64) {
-	room := int(c.room)
-	for k := range stride {
-		col := c.data[k*room : k*room+c.n+1]
-		if i < c.n {
-			copy(col[i+1:], col[i:])
-		}
-		switch {
-		case k == 0:
-			col[i] = uint64(at)
-		case k <= len(mask):
-			col[i] = mask[k-1]
-		default:
-			col[i] = values[k-1-len(mask)]
-		}
+func (c *chunk) insert(i int, at risk.Time, mask, values []uint64) {
+	if i < c.n {
+		stride := int(c.stride)
+		copy(c.data[(i+1)*stride:(c.n+1)*stride], c.data[i*stride:])
+	} else {
+		c.end = at
 	}
+	entry := c.entry(i)
+	entry[0] = uint64(at)
+	copy(entry[1:], mask)
+	copy(entry[1+len(mask):], values)
 	c.n++
 }
 
 // after gives the index of the first entry later than t.
 func (c *chunk) after(t risk.Time) int {
-	times := c.times()
-	lo, hi := 0, len(times)
+	lo, hi := 0, c.n
 	// Most windows begin near the end: leap back from there, ever further.
 	for step := 4; hi > step; step *= 2 {
-		if risk.Time(times[hi-step]) <= t {
+		if step == 16 && c.first() > t { // or before all: do not leap through it
+			return 0
+		}
+		if c.time(hi-step) <= t {
 			lo = hi - step + 1
 			break
 		}
 		hi -= step
 	}
 	for lo < hi {
-		if m := int(uint(lo+hi) >> 1); risk.Time(times[m]) > t {
+		if m := int(uint(lo+hi) >> 1); c.time(m) > t {
 			hi = m
 		} else {
 			lo = m + 1
@@ -110,7 +119,9 @@ func (c *chunk) after(t risk.Time) int {
 
 // cursor is a place between two entries of an entity's log. The end of a chunk
 // and the start of the next are the same place.
-type cursor struct{ chunk, entry int }
+type cursor struct{ chunk, entry int32 }
+
+func cursorAt(chunk, entry int) cursor { return cursor{int32(chunk), int32(entry)} }
 
 // after gives the place behind the last entry that is not later than t.
 func (e *entity) after(t risk.Time) cursor {
@@ -119,7 +130,7 @@ func (e *entity) after(t risk.Time) cursor {
 		return cursor{}
 	}
 	if c := &e.chunks[last]; c.last() <= t {
-		return cursor{last, c.n}
+		return cursorAt(last, c.n)
 	}
 	lo, hi := 0, last // the first chunk whose last entry is later than t
 	for lo < hi {
@@ -129,7 +140,7 @@ func (e *entity) after(t risk.Time) cursor {
 			lo = m + 1
 		}
 	}
-	return cursor{lo, e.chunks[lo].after(t)}
+	return cursorAt(lo, e.chunks[lo].after(t))
 }
 
 const startRoom = 4
@@ -149,7 +160,7 @@ func (e *entity) insert(at risk.Time, mask, values []uint64, st *State) bool {
 	most := maxEntries(stride)
 	last := len(e.chunks) - 1
 	if last < 0 || e.chunks[last].last() <= at {
-		if last >= 0 && e.chunks[last].n == int(e.chunks[last].room) && e.chunks[last].n < most {
+		if last >= 0 && e.chunks[last].full() && e.chunks[last].n < most {
 			st.makeRoom(e, last)
 			last = len(e.chunks) - 1 // all of it may have expired
 		}
@@ -165,27 +176,27 @@ func (e *entity) insert(at risk.Time, mask, values []uint64, st *State) bool {
 		}
 		c := &e.chunks[last]
 		st.touch(e, last, c.n)
-		c.insert(c.n, stride, at, mask, values)
+		c.insert(c.n, at, mask, values)
 		e.entries++
 		return true
 	}
 	p := e.after(at)
 	if p.entry == 0 && p.chunk > 0 && e.chunks[p.chunk-1].n < most {
-		p = cursor{p.chunk - 1, e.chunks[p.chunk-1].n}
+		p = cursorAt(int(p.chunk)-1, e.chunks[p.chunk-1].n)
 	}
 	c := &e.chunks[p.chunk]
 	switch {
 	case c.n == most:
-		e.split(p.chunk, stride, st)
-		if half := e.chunks[p.chunk].n; p.entry > half {
-			p = cursor{p.chunk + 1, p.entry - half}
+		e.split(int(p.chunk), stride, st)
+		if half := e.chunks[p.chunk].n; int(p.entry) > half {
+			p = cursorAt(int(p.chunk)+1, int(p.entry)-half)
 		}
 		c = &e.chunks[p.chunk]
-	case c.n == int(c.room):
+	case c.full():
 		e.resize(c, roomFor(c.n, stride))
 	}
-	st.touch(e, p.chunk, p.entry)
-	c.insert(p.entry, stride, at, mask, values)
+	st.touch(e, int(p.chunk), int(p.entry))
+	c.insert(int(p.entry), at, mask, values)
 	e.entries++
 	return false
 }
@@ -198,11 +209,11 @@ func (e *entity) split(i, stride int, st *State) {
 	e.chunks = append(e.chunks, chunk{})
 	copy(e.chunks[i+2:], e.chunks[i+1:])
 	left := &e.chunks[i]
-	right := chunk{data: left.data, n: left.n, room: left.room}
+	right := chunk{data: left.data, stride: left.stride}
 	half := left.n / 2
 	right.resize(stride, left.n, half, left.n-half)
 	e.words += len(right.data)
-	left.n = half
+	left.n, left.end = half, left.time(half-1)
 	next := uint64(math.MaxUint64)
 	if i+2 < len(e.chunks) {
 		next = e.chunks[i+2].order

@@ -287,7 +287,7 @@ func (st *State) reside(p *Prepared, h *hit) {
 				}
 				p.fetched[i].entity = nil
 				f.prefetched++
-				st.adopt(h.entity)
+				st.seat(h)
 				return
 			}
 		}
@@ -298,7 +298,7 @@ func (st *State) reside(p *Prepared, h *hit) {
 	}
 	if h.entity = st.readNow(&h.id); h.entity != nil {
 		f.read++
-		st.adopt(h.entity)
+		st.seat(h)
 	} else {
 		f.fresh++
 	}
@@ -314,6 +314,19 @@ func (st *State) readNow(id *entityID) (e *entity) {
 		st.err = err
 	}
 	return e
+}
+
+// seat adopts the entity that was read for an event, unless its layout is that of
+// another kind of entity. An id is a hash of the kind, too, so that is damage.
+func (st *State) seat(h *hit) {
+	e := h.entity
+	if e.layout.entity == st.set.entities[h.def].hash {
+		st.adopt(e)
+		return
+	}
+	if h.entity = nil; st.err == nil {
+		st.err = fmt.Errorf("features: stored entity %x: layout %d is of another entity", e.id, e.layout.number)
+	}
 }
 
 // adopt takes an entity that was read into memory.
@@ -411,16 +424,14 @@ const wordBytes = int(unsafe.Sizeof(uint64(0)))
 // weight is what an entity takes in memory, but for what the allocator adds.
 func (e *entity) weight() int {
 	n := int(unsafe.Sizeof(*e)) + cellBytes + cap(e.chunks)*int(unsafe.Sizeof(chunk{})) + e.words*wordBytes +
-		(cap(e.folds)+cap(e.run))*wordBytes
+		cap(e.folds)*wordBytes + cap(e.run)*int(unsafe.Sizeof(running{}))
 	for _, f := range e.folds {
 		if f != nil {
 			n += f.weight()
 		}
 	}
-	for _, r := range e.run {
-		if r != nil {
-			n += r.weight()
-		}
+	for bit := range e.run {
+		n += e.run[bit].weight()
 	}
 	return n + e.past.weight()
 }
@@ -442,17 +453,22 @@ func (f *fold) weight() int {
 	return n
 }
 
-func (r *running) weight() int {
-	a, more := &r.tally, 0
-	if a.more != nil {
-		more = int(unsafe.Sizeof(*a.more))
+// weight is what r takes beside its own bytes.
+func (r *running) weight() (n int) {
+	if a := r.tally.held; a != nil {
+		n += int(unsafe.Sizeof(*a)) + a.keys.weight() + (cap(a.list)+cap(a.own))*wordBytes + 4*cap(a.most.keys) +
+			len(a.order.blocks)*(2*blockKeys*int(unsafe.Sizeof(counted{}))+3*wordBytes)/2
+		if a.more != nil {
+			n += int(unsafe.Sizeof(*a.more))
+		}
 	}
-	if k := r.sketch; k != nil {
-		more += int(unsafe.Sizeof(*k)) + cap(k.steps)*int(unsafe.Sizeof(step{}))
+	if b := r.beside; b != nil {
+		n += int(unsafe.Sizeof(*b)) + cap(b.queue)*int(unsafe.Sizeof(pick{})) + b.recent.weight()
+		if k := b.sketch; k != nil {
+			n += int(unsafe.Sizeof(*k)) + cap(k.steps)*int(unsafe.Sizeof(step{}))
+		}
 	}
-	return int(unsafe.Sizeof(*r)) + more + cap(r.queue)*int(unsafe.Sizeof(pick{})) + r.recent.weight() +
-		a.keys.weight() + (cap(a.list)+cap(a.own))*wordBytes + 4*cap(a.most.keys) +
-		len(a.order.blocks)*(2*blockKeys*int(unsafe.Sizeof(counted{}))+3*wordBytes)/2
+	return n
 }
 
 func (q *recent) weight() int { return (cap(q.times) + cap(q.values)) * wordBytes }

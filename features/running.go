@@ -22,27 +22,56 @@ import (
 // Of a choice of the oldest it only knows that no event counts in (lo, hi].
 //
 // Of a window of the last N it is a list of the slot's own events.
+//
+// Those of an entity lie side by side, and most are no more than this: an event
+// touches all of them, and would wait for each line of memory between them.
 type running struct {
 	lo, hi     risk.Time
+	leaves     risk.Time // of a tally: time of the entry at head, never without, beforeAll when not known
+	enters     risk.Time // of a tally: time of the entry at tail, likewise
 	head, tail cursor
-	leaves     risk.Time // of a tally: time of the entry at head, beforeAll when not known
 	tally      tally
-	queue      []pick
-	first      int // of the queue's live part
-	recent     recent
-	whole      bool // recent holds all events there are
+	*beside    // nil for a tally or a choice of the oldest of an entity without tiles
+	on         bool
+}
+
+// beside is what some running aggregates hold beside their tally.
+type beside struct {
+	queue  []pick
+	first  int // of the queue's live part
+	recent recent
+	whole  bool // recent holds all events there are
 
 	tiled
 }
+
+func newBeside() *beside { return &beside{tiled: tiled{over: noTiles}} }
+
+// stop makes the aggregate begin again when it is next read.
+func (r *running) stop() { *r = running{} }
 
 // queueSpare is how many entries that have left the window stay in the queue for
 // late events, beside an eighth of all. Tests make it smaller.
 var queueSpare = 16
 
-// newRunning begins the aggregate of a slot that was last read over (lo, hi].
-func newRunning(st *State, e *entity, s *slot, lo, hi risk.Time) *running {
-	r := &running{lo: lo, hi: lo, head: e.after(lo), leaves: beforeAll, tiled: tiled{over: noTiles}}
-	r.tail = r.head
+// start gives the aggregate of slot s, which is not kept up to date yet.
+func (e *entity) start(s *slot) *running {
+	if e.run == nil {
+		e.run = make([]running, len(e.layout.slots))
+	}
+	r := &e.run[s.bit]
+	r.on = true
+	if s.agg.tally == nil && !s.agg.oldest || s.last > 0 || e.past != nil {
+		r.beside = newBeside()
+	}
+	return r
+}
+
+// keep begins the aggregate of a slot that was last read over (lo, hi].
+func (e *entity) keep(s *slot, lo, hi risk.Time) {
+	r := e.start(s)
+	r.lo, r.hi = lo, lo
+	r.seek(e)
 	f := e.foldOf(s)
 	switch {
 	case s.agg.tally != nil:
@@ -55,7 +84,9 @@ func newRunning(st *State, e *entity, s *slot, lo, hi risk.Time) *running {
 			r.tally.coarse = true
 		}
 		r.slide(e, s, lo, hi)
-		r.slideTiles(e, s, lo, hi)
+		if e.past != nil {
+			r.slideTiles(e, s, lo, hi)
+		}
 	case s.agg.oldest:
 	default:
 		if f != nil && s.agg.streak {
@@ -63,26 +94,24 @@ func newRunning(st *State, e *entity, s *slot, lo, hi risk.Time) *running {
 		}
 		r.enqueue(e, s, hi)
 	}
-	return r
 }
 
 // read gives the value over (lo, hi] and, of a tally, the number of its events, or
 // false when that lies too far back.
 func (r *running) read(st *State, e *entity, s *slot, lo, hi risk.Time, q *reading) (v float64, n int64, ok bool) {
-	r.rough = false
 	switch {
 	case s.agg.tally != nil:
-		if hi < r.hi && r.sketch == nil && r.tail.chunk-e.after(hi).chunk > 1 {
+		if hi < r.hi && !r.sketches() && r.tail.chunk-e.after(hi).chunk > 1 {
 			return 0, 0, false
 		}
 		if e.past != nil || r.isCoarse(s) {
-			if r.rough, ok = r.slideTiles(e, s, lo, hi); !ok {
+			if st.rough, ok = r.slideTiles(e, s, lo, hi); !ok {
 				if hi >= r.hi {
-					e.run[s.bit] = nil
+					r.stop()
 				}
 				return 0, 0, false
 			}
-			if r.sketch != nil {
+			if r.sketches() {
 				return r.readSketch(e, s, lo, hi)
 			}
 		}
@@ -90,7 +119,7 @@ func (r *running) read(st *State, e *entity, s *slot, lo, hi risk.Time, q *readi
 		if r.tally.tooMany(s) {
 			r.tally.coarsen(s)
 		}
-		if s.life >= 0 && r.tally.coarse && r.tally.n <= exactValues {
+		if s.life >= 0 && s.agg.coarse != nil && r.tally.coarse && r.tally.n <= exactValues {
 			return 0, 0, false
 		}
 		return s.total(&r.tally, q), r.tally.n, true
@@ -99,74 +128,88 @@ func (r *running) read(st *State, e *entity, s *slot, lo, hi risk.Time, q *readi
 	case lo < r.lo:
 		return 0, 0, false
 	case s.agg.streak:
-		v, ok = r.readStreak(e, s, lo, hi)
+		v, ok = r.readStreak(st, e, s, lo, hi)
 	default:
-		v, ok = r.readChoice(e, s, lo, hi, q)
+		v, ok = r.readChoice(st, e, s, lo, hi, q)
 	}
 	return v, 0, ok
 }
 
 // slide moves a tally to (lo, hi].
 func (r *running) slide(e *entity, s *slot, lo, hi risk.Time) {
-	// Grow first, then shrink: nothing is taken away that was not there.
-	r.forth(e, s, &r.tail, hi, 1)
+	// Grow first, then shrink: nothing is taken away that was not there. What does not
+	// move is left alone: it may be long out of the cache.
+	if hi >= r.enters {
+		r.enters = r.forth(e, s, &r.tail, hi, 1)
+	}
 	if lo < r.lo {
 		r.back(e, s, &r.head, lo, 1)
 		r.leaves = beforeAll
 	}
 	if hi < r.hi {
 		r.back(e, s, &r.tail, hi, -1)
+		r.enters = beforeAll
 	}
-	if lo >= r.leaves { // else the old end of the log, long out of the cache, is left alone
-		r.forth(e, s, &r.head, lo, -1)
-		if r.leaves = beforeAll; e.at(&r.head) != nil {
-			r.leaves = risk.Time(e.chunks[r.head.chunk].data[r.head.entry])
-		}
+	if lo >= r.leaves {
+		r.leaves = r.forth(e, s, &r.head, lo, -1)
 	}
 	r.lo, r.hi = lo, hi
 }
 
+// seek finds where lo and hi are after the log has changed in front of its end.
+func (r *running) seek(e *entity) {
+	r.head, r.tail, r.leaves, r.enters = e.after(r.lo), e.after(r.hi), beforeAll, beforeAll
+}
+
 // forth moves p behind the last entry that is not later than t, and adds what it
-// passes to the tally or takes it away.
-func (r *running) forth(e *entity, s *slot, p *cursor, t risk.Time, sign int64) {
+// passes to the tally or takes it away. It gives the time of the entry at p then,
+// never without.
+func (r *running) forth(e *entity, s *slot, p *cursor, t risk.Time, sign int64) risk.Time {
 	for c := e.at(p); c != nil; c = e.at(p) {
 		from := p.entry
-		for p.entry < c.n && risk.Time(c.data[p.entry]) <= t {
-			p.entry++
+		next := never
+		for ; int(p.entry) < c.n; p.entry++ {
+			if next = c.time(int(p.entry)); next > t {
+				break
+			}
 		}
-		if p.entry == from {
-			return
+		if p.entry > from {
+			s.agg.tally(&r.tally, s, c.between(s, int(from), int(p.entry)), sign)
 		}
-		r.pass(e, s, c, from, p.entry, sign)
+		if int(p.entry) < c.n {
+			return next
+		}
 	}
+	return never
 }
 
 // back moves p in front of the first entry that is later than t.
 func (r *running) back(e *entity, s *slot, p *cursor, t risk.Time, sign int64) {
 	for c := e.before(p); c != nil; c = e.before(p) {
 		n := p.entry
-		for p.entry > 0 && risk.Time(c.data[p.entry-1]) > t {
+		for p.entry > 0 && c.time(int(p.entry)-1) > t {
 			p.entry--
 		}
 		if p.entry == n {
 			return
 		}
-		r.pass(e, s, c, p.entry, n, sign)
+		s.agg.tally(&r.tally, s, c.between(s, int(p.entry), int(n)), sign)
 	}
 }
 
-func (r *running) pass(e *entity, s *slot, c *chunk, from, n int, sign int64) {
-	masks, values := s.parts(c, e.layout)
-	s.agg.tally(&r.tally, s, masks[from:n], values[from:n], sign)
+// tail gives the place behind the last entry.
+func (e *entity) tail() cursor {
+	k := len(e.chunks) - 1
+	return cursorAt(k, e.chunks[k].n)
 }
 
 // at gives the chunk of the entry behind p, nil at the end of the log.
 func (e *entity) at(p *cursor) *chunk {
-	for p.chunk < len(e.chunks) {
-		if c := &e.chunks[p.chunk]; p.entry < c.n {
+	for int(p.chunk) < len(e.chunks) {
+		if c := &e.chunks[p.chunk]; int(p.entry) < c.n {
 			return c
 		}
-		if p.chunk == len(e.chunks)-1 {
+		if int(p.chunk) == len(e.chunks)-1 {
 			return nil
 		}
 		*p = cursor{p.chunk + 1, 0}
@@ -180,14 +223,14 @@ func (e *entity) before(p *cursor) *chunk {
 		if p.chunk == 0 || len(e.chunks) == 0 {
 			return nil
 		}
-		*p = cursor{p.chunk - 1, e.chunks[p.chunk-1].n}
+		*p = cursorAt(int(p.chunk)-1, e.chunks[p.chunk-1].n)
 	}
 	return &e.chunks[p.chunk]
 }
 
 // readChoice gives false when the choice up to r.hi is newer than hi: which ones it
 // beat is not known any more.
-func (r *running) readChoice(e *entity, s *slot, lo, hi risk.Time, q *reading) (v float64, ok bool) {
+func (r *running) readChoice(st *State, e *entity, s *slot, lo, hi risk.Time, q *reading) (v float64, ok bool) {
 	r.enqueue(e, s, hi)
 	best := pick{}
 	if live := r.live(lo); len(live) > 0 {
@@ -202,18 +245,17 @@ func (r *running) readChoice(e *entity, s *slot, lo, hi risk.Time, q *reading) (
 	if f := e.foldOf(s); f != nil {
 		best = s.best(best, f.best)
 	}
-	r.rough = best.outside(lo, hi)
+	st.rough = best.outside(lo, hi)
 	return s.pick(best, q), true
 }
 
 // readStreak gives false when the streak that ended at hi is broken by now.
-func (r *running) readStreak(e *entity, s *slot, lo, hi risk.Time) (v float64, ok bool) {
+func (r *running) readStreak(st *State, e *entity, s *slot, lo, hi risk.Time) (v float64, ok bool) {
 	r.enqueue(e, s, hi)
 	var k, newer streak
 	if hi < r.hi {
 		e.backwards(hi, r.hi, func(c *chunk, from, n int) bool {
-			masks, values := s.parts(c, e.layout)
-			newer.extend(s, masks, values, from, n)
+			newer.extend(s, c.between(s, from, n))
 			return !newer.broken
 		})
 	}
@@ -225,7 +267,7 @@ func (r *running) readStreak(e *entity, s *slot, lo, hi risk.Time) (v float64, o
 	default:
 		k.n = int64(len(r.live(lo))) - newer.n
 		if !r.broken {
-			_, r.rough = e.past.tileStreak(&k, e.tilesOf(s), e.past.stretch(s, lo, hi), lo, hi)
+			_, st.rough = e.past.tileStreak(&k, e.tilesOf(s), e.past.stretch(s, lo, hi), lo, hi)
 		}
 	}
 	return float64(k.n), true
@@ -249,7 +291,7 @@ func (r *running) readOldest(st *State, e *entity, s *slot, lo, hi risk.Time, q 
 		return s.pick(f.best, q)
 	}
 	if best, _ := s.tileChoice(e.tilesOf(s), e.past.stretch(s, lo, hi)); best.set {
-		r.rough = best.outside(lo, hi)
+		st.rough = best.outside(lo, hi)
 		return s.pick(best, q)
 	}
 	switch {
@@ -275,13 +317,11 @@ func (r *running) enqueue(e *entity, s *slot, hi risk.Time) {
 	if hi <= r.hi {
 		return
 	}
-	for c := e.at(&r.tail); c != nil && risk.Time(c.data[r.tail.entry]) <= hi; c = e.at(&r.tail) {
-		masks, values := s.parts(c, e.layout)
-		if i := r.tail.entry; s.in(masks[i]) {
-			p := pick{at: risk.Time(c.data[i]), value: values[i], set: true}
+	for c := e.at(&r.tail); c != nil && c.time(int(r.tail.entry)) <= hi; c = e.at(&r.tail) {
+		if entry := c.entry(int(r.tail.entry)); s.in(entry[s.maskAt]) {
+			p := pick{at: risk.Time(entry[0]), value: entry[s.valueAt], set: true}
 			if s.textual() {
-				p.text = new(text)
-				s.text(c, e.layout, i, p.text)
+				p.text = (*text)(entry[s.valueAt:]).clone()
 			}
 			r.push(s, p)
 		}
@@ -339,11 +379,22 @@ func (r *running) push(s *slot, p pick) {
 	r.queue[k] = p
 }
 
+// unmoved moves a tally to (lo, hi] when no entry comes or goes by that, as is mostly
+// so: inserted has counted the newest.
+func (r *running) unmoved(s *slot, lo, hi risk.Time) bool {
+	if lo < r.lo || hi < r.hi || hi >= r.enters || lo >= r.leaves || r.beside != nil || !s.plain {
+		return false
+	}
+	r.lo, r.hi = lo, hi
+	return true
+}
+
 // inserted brings the aggregates of e up to date with an entry that was put into
 // its log, at the end or, late, in the middle.
 func (e *entity) inserted(at risk.Time, mask, values []uint64, atEnd bool) {
-	for bit, r := range e.run {
-		if r == nil {
+	for bit := range e.run {
+		r := &e.run[bit]
+		if !r.on {
 			continue
 		}
 		s := &e.layout.def.slots[bit]
@@ -364,16 +415,27 @@ func (e *entity) inserted(at risk.Time, mask, values []uint64, atEnd bool) {
 			}
 			continue
 		case atEnd && at > r.hi:
+			r.leaves = min(r.leaves, at)
+			switch {
+			case r.enters != never:
+			case s.delay > 0 || r.beside != nil:
+				r.enters = at
+			default: // the next reading would count it first of all
+				if counts {
+					s.one(&r.tally, v, 1)
+				}
+				r.hi, r.tail = at, e.tail()
+			}
 			continue
 		}
 		if at > r.lo && at <= r.hi && counts {
 			switch {
-			case r.sketch != nil:
+			case r.sketches():
 				r.learn(at, v)
 			case s.agg.tally != nil:
 				s.one(&r.tally, v, 1)
 			case s.agg.streak && !atEnd:
-				e.run[bit] = nil // begins again when read
+				r.stop()
 				continue
 			default:
 				p := pick{at: at, value: v, set: true}
@@ -384,10 +446,9 @@ func (e *entity) inserted(at risk.Time, mask, values []uint64, atEnd bool) {
 			}
 		}
 		if atEnd && at > r.lo {
-			last := len(e.chunks) - 1
-			r.tail = cursor{last, e.chunks[last].n}
+			r.tail, r.leaves = e.tail(), min(r.leaves, at)
 		} else {
-			r.head, r.tail, r.leaves = e.after(r.lo), e.after(r.hi), beforeAll
+			r.seek(e)
 		}
 	}
 }
@@ -395,17 +456,18 @@ func (e *entity) inserted(at risk.Time, mask, values []uint64, atEnd bool) {
 // dropped brings them up to date when entries up to last have left the log. An
 // aggregate that still held or still missed some of them starts again when read.
 func (e *entity) dropped(last risk.Time, st *State) {
-	for bit, r := range e.run {
-		if r == nil {
+	for bit := range e.run {
+		r := &e.run[bit]
+		if !r.on {
 			continue
 		}
 		s := &e.layout.def.slots[bit]
 		switch {
 		case s.last > 0 || s.agg.oldest:
 		case s.window == 0 && r.hi < last || s.window != 0 && s.agg.tally != nil && r.lo < last:
-			e.run[bit] = nil
+			r.stop()
 		default:
-			r.head, r.tail, r.leaves = e.after(r.lo), e.after(r.hi), beforeAll
+			r.seek(e)
 		}
 	}
 }

@@ -316,7 +316,7 @@ func TestBusyEntitiesAgainstScan(t *testing.T) {
 	}
 	for _, e := range kept.st.all() {
 		for bit, s := range kept.set.slots {
-			if e.run[bit] == nil && !s.agg.oldest && !s.agg.newest() {
+			if !e.run[bit].on && !s.agg.oldest && !s.agg.newest() {
 				t.Errorf("slot %d, %s, of a busy card is not kept up to date", bit, s.agg.name)
 			}
 		}
@@ -559,9 +559,9 @@ func FuzzRestore(f *testing.F) {
 	})
 }
 
-// A row that says it is of an entity which no release defines any more is refused
-// when an event touches it.
-func TestRowOfAnEntityThatIsGone(t *testing.T) {
+// A row that says it is of another entity, defined or not, is refused when an event
+// touches it.
+func TestRowOfAnotherEntity(t *testing.T) {
 	const head = "apiVersion: features/v1\nentities: {card: {key: card.token}, device: {key: device.id}}\nfeatures:\n  a: {sum: {by: card, of: amount.base, window: 1d}}\n"
 	both, one := mustLoad(t, head+"  b: {distinct: {by: device, of: card.token}}\n"), mustLoad(t, strings.Replace(head, ", device: {key: device.id}", "", 1))
 	var p Prepared
@@ -579,14 +579,16 @@ func TestRowOfAnEntityThatIsGone(t *testing.T) {
 	}
 	a, b := keys[0], keys[1]
 	disk.values[a], disk.values[b] = disk.values[b], disk.values[a]
-	st, err := disk.restore(one)
-	if err != nil {
-		t.Fatal(err)
-	}
-	one.Prepare(rec, &scope, &p)
-	st.Observe(&p, rec.Event.Time, rec.Arrival, &v)
-	if err := st.Err(); err == nil || !strings.Contains(err.Error(), "is of an entity that is not defined") {
-		t.Errorf("Err() = %v, want that the layout is of an entity that is not defined", err)
+	for _, set := range []*Set{one, both} {
+		st, err := disk.restore(set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set.Prepare(rec, &scope, &p)
+		st.Observe(&p, rec.Event.Time, rec.Arrival, &v)
+		if err := st.Err(); err == nil || !strings.Contains(err.Error(), "is of another entity") {
+			t.Errorf("%d entities: Err() = %v, want that the layout is of another entity", len(set.entities), err)
+		}
 	}
 }
 

@@ -68,7 +68,7 @@ type feature struct {
 	money   string
 	slot    int   // in Set.slots; -1 for a formula
 	least   int64 // events in the window, below which it is missing
-	guard   int   // the slot that counts them where its own does not, else -1
+	guard   int   // in Set.slots: the slot that counts them where its own does not, else -1
 	key     int   // in Set.keys: whose entity is read
 	program *expression.Program
 	reads   []int // features that the formula reads
@@ -84,9 +84,13 @@ type entityDef struct {
 	slot    int // first of its slots in Set.slots
 	slots   []slot
 	life    []int // the slots without a window
+	spans   []span
 	columns []column
 	reach   risk.Time // longest window and delay, longest delay of those without
 }
+
+// span is a window in time, as several slots may have it.
+type span struct{ window, delay risk.Time }
 
 // key is one way in which an event names an entity.
 type key struct {
@@ -95,8 +99,16 @@ type key struct {
 	parts    []part
 	role     uint32
 	observes []uint64 // the entity's slots that count what comes by this key
-	before   []int    // features that are read by it before the event is counted
-	after    []int    // and after
+	before   []lookup // what is read by it before the event is counted
+	after    []lookup // and after
+}
+
+// lookup is how a feature that is no formula is read.
+type lookup struct {
+	slot    *slot
+	feature int
+	least   int64 // events in the window, below which it is missing
+	guard   *slot // counts them where slot does not, else nil
 }
 
 // part is one identifier or text of a key.
@@ -108,18 +120,22 @@ type part struct {
 // slot is one distinct aggregate over one entity: features that differ in name or
 // read key alone share it.
 type slot struct {
-	def           digest // equal in two releases: the past is kept
-	entity        int
-	bit           int // in the masks of its entity
 	agg           *aggregate
-	operand       int // in Set.operands, -1 without
-	col           int // in the entity's columns, the first of its own, -1 without
-	column        *column
 	window, delay risk.Time // milliseconds; window 0: life, or the last
-	last          int       // events at most, 0: all in the window
+	bit           int       // in the masks of its entity
+	maskAt        int       // in a log's entry: its mask word
+	valueAt       int       // in a log's entry: its value, or its mask word without one
+	column        *column
+	col           int  // in the entity's columns, the first of its own, -1 without
+	last          int  // events at most, 0: all in the window
+	span          int  // in entityDef.spans
+	life          int  // in entityDef.life, -1 with a window in time
+	plain         bool // a tally over a window in time, or one that keeps no values
 	exclude       bool
-	life          int    // in entityDef.life, -1 with a window in time
+	operand       int    // in Set.operands, -1 without
 	q, within     uint64 // of the aggregates that take them, in 1e-9
+	entity        int
+	def           digest // equal in two releases: the past is kept
 }
 
 // where is one condition and the slots that it is for.

@@ -32,8 +32,10 @@ type State struct {
 	gone       map[string]uint64 // stored keys to delete, with their sums
 
 	busy     int // busyWindow; tests change it
+	sight    view
 	scratch  tally
 	sieve    sieve
+	line     []uint64 // of a window of the last N, see overLast
 	sketched *sketch
 	rough    bool // what was read last is approximate
 	last     recent
@@ -123,21 +125,13 @@ func (st *State) Observe(p *Prepared, at, arrival risk.Time, v *Vector) Timing {
 	}
 	v.rough = v.rough[:0]
 	for k := range set.keys {
-		if i := p.hit[k]; i >= 0 {
-			for _, f := range set.keys[k].before {
-				st.readInto(v, p, f, st.hits[i].entity)
-			}
-		}
+		st.readAll(v, p, k, set.keys[k].before)
 	}
 	if !t.TooLate {
 		st.count(p, t.At)
 	}
 	for k := range set.keys {
-		if i := p.hit[k]; i >= 0 {
-			for _, f := range set.keys[k].after {
-				st.readInto(v, p, f, st.hits[i].entity)
-			}
-		}
+		st.readAll(v, p, k, set.keys[k].after)
 	}
 	for _, f := range st.awaited {
 		v.Values[f] = missing
@@ -148,26 +142,35 @@ func (st *State) Observe(p *Prepared, at, arrival risk.Time, v *Vector) Timing {
 	return t
 }
 
-// readInto gives v feature f of an entity for the event p, as of st.ask.now.
-func (st *State) readInto(v *Vector, p *Prepared, f int, e *entity) {
-	x := &st.set.features[f]
-	s := &st.set.slots[x.slot]
-	if s.agg.own && !st.askFor(p, s) {
+// readAll gives v some features of the entity that the event p names by key k, as
+// of st.ask.now.
+func (st *State) readAll(v *Vector, p *Prepared, k int, list []lookup) {
+	i := p.hit[k]
+	if i < 0 || len(list) == 0 {
 		return
 	}
-	value, n := st.read(e, s, &st.ask)
-	rough := st.rough
-	if x.least > 0 {
-		if x.guard >= 0 {
-			_, n = st.read(e, &st.set.slots[x.guard], &st.ask)
-			rough = rough || st.rough
+	h := &st.hits[i]
+	st.look(h.entity, &st.set.entities[h.def])
+	for i := range list {
+		x := &list[i]
+		s := x.slot
+		if s.agg.own && !st.askFor(p, s) {
+			continue
 		}
-		if n < x.least {
-			value = missing
+		value, n := st.read(s, &st.ask)
+		rough := st.rough
+		if x.least > 0 {
+			if x.guard != nil {
+				_, n = st.read(x.guard, &st.ask)
+				rough = rough || st.rough
+			}
+			if n < x.least {
+				value = missing
+			}
 		}
-	}
-	if v.Values[f] = value; rough {
-		v.rough = append(v.rough, f)
+		if v.Values[x.feature] = value; rough {
+			v.rough = append(v.rough, x.feature)
+		}
 	}
 }
 
@@ -238,7 +241,7 @@ func (st *State) hit(p *Prepared, key int, id entityID) int {
 	def := &st.set.entities[k.entity]
 	found := -1
 	for i := range st.hits {
-		if st.hits[i].id == id {
+		if st.hits[i].def == k.entity && st.hits[i].id == id {
 			found = i
 			break
 		}
@@ -277,7 +280,7 @@ func (st *State) count(p *Prepared, at risk.Time) {
 			st.values = append(st.values, p.values[def.columns[c].from])
 		}
 		if h.entity == nil {
-			h.entity = st.add(&entity{id: h.id, layout: st.layouts.now[h.def]})
+			h.entity = st.add(newEntity(h.id, st.layouts.now[h.def]))
 		}
 		e := h.entity
 		if e.past != nil && at <= e.past.until {

@@ -57,6 +57,21 @@ func (t *table) find(id *entityID) *entity {
 	return nil
 }
 
+// near gives the entity whose id begins the same, which is next to always the one,
+// without looking at it.
+func (t *table) near(tag uint64) *entity {
+	cells := t.shard(tag).load()
+	for i := range cells {
+		switch c := &cells[(int(tag)+i)&(len(cells)-1)]; c.tag.Load() {
+		case 0:
+			return nil
+		case tag:
+			return c.entity.Load()
+		}
+	}
+	return nil
+}
+
 // has may be called by anyone.
 func (t *table) has(id *entityID) bool {
 	tag := id.tag()

@@ -7,25 +7,29 @@ import (
 
 // tally is what the events in a window add up to.
 type tally struct {
-	n    int64 // events
-	sum  int128
-	more *sums // of stddev and benford, else nil or of no meaning
+	n     int64 // events
+	sum   int128
+	*held // nil unless the aggregate needs more
+}
 
-	// Of an aggregate that keeps values. An indexed tally can take events away; one
-	// that is not is good for a single reading, and needs less.
-	indexed  bool
-	coarse   bool  // values are coarse
-	distinct int64 // different values, those folded away included
+// held is what a tally holds beside a sum, the commonest needed first. An indexed
+// tally can take events away; one that is not is good for a single reading, and
+// needs less.
+type held struct {
 	keys     counts
+	distinct int64 // different values, those folded away included
+	indexed  bool
+	coarse   bool    // values are coarse
 	folded   *keySet // values folded away that are in nothing of the above; nil for none
 	most     commonest
+	more     *sums // of stddev and benford, else nil or of no meaning
 	order    order
 	list     []uint64 // quantile, not indexed: the values
 	hits     int64    // own value compared, not indexed: events that match
 	own      []uint64
 	from, to uint64 // of similar and nearby: the values that may match, by rank
 
-	mask, value [1]uint64 // for slot.one
+	entry [2]uint64 // for slot.one
 }
 
 // exactValues is the number of events up to which a window without end is exact
@@ -40,8 +44,11 @@ func (a *tally) start(s *slot, f *fold, indexed bool) {
 	if f != nil {
 		a.n, a.sum = f.n, f.sum
 	}
-	if s.agg.tally == nil {
+	if s.agg.tally == nil || s.agg.sums < sumDigits && s.agg.keeps == noValues {
 		return
+	}
+	if a.held == nil {
+		a.held = new(held)
 	}
 	if s.agg.sums >= sumDigits {
 		if a.more == nil {
@@ -111,37 +118,39 @@ func (a *tally) coarsen(s *slot) {
 	}
 }
 
-func tallyCount(a *tally, s *slot, masks, _ []uint64, sign int64) {
+func tallyCount(a *tally, s *slot, in entries, sign int64) {
 	n, bit := int64(0), uint(s.bit)&63
-	for _, m := range masks {
-		n += int64(m >> bit & 1)
+	for at := in.mask; at < len(in.data); at += in.stride {
+		n += int64(in.data[at] >> bit & 1)
 	}
 	a.n += n * sign
 }
 
-func tallySum(a *tally, s *slot, masks, values []uint64, sign int64) {
-	values = values[:len(masks)]
+func tallySum(a *tally, s *slot, in entries, sign int64) {
 	c, bit := s.column, uint(s.bit)&63
-	for i, m := range masks {
-		if m>>bit&1 == 0 {
-			continue
+	for at := 0; at < len(in.data); at += in.stride {
+		if in.data[at+in.mask]>>bit&1 != 0 {
+			a.plusValue(c, in.data[at+in.value], sign)
 		}
-		units := c.units(values[i])
-		if sign < 0 {
-			units = units.neg()
-		}
-		a.n += sign
-		a.sum = a.sum.add(units)
 	}
 }
 
-func tallySquares(a *tally, s *slot, masks, values []uint64, sign int64) {
-	tallySum(a, s, masks, values, sign)
-	for i, m := range masks {
-		if !s.in(m) {
+func (a *tally) plusValue(c *column, v uint64, sign int64) {
+	units := c.units(v)
+	if sign < 0 {
+		units = units.neg()
+	}
+	a.n += sign
+	a.sum = a.sum.add(units)
+}
+
+func tallySquares(a *tally, s *slot, in entries, sign int64) {
+	tallySum(a, s, in, sign)
+	for at := 0; at < len(in.data); at += in.stride {
+		if !s.in(in.data[at+in.mask]) {
 			continue
 		}
-		if square := squareOf(s.column.units(values[i])); sign > 0 {
+		if square := squareOf(s.column.units(in.data[at+in.value])); sign > 0 {
 			a.more.squares.add(&square)
 		} else {
 			a.more.squares.sub(&square)
@@ -159,12 +168,12 @@ func totalDeviation(a *tally, s *slot, _ *reading) float64 {
 }
 
 // tallyDigits leaves out zeros, which have no leading digit.
-func tallyDigits(a *tally, s *slot, masks, values []uint64, sign int64) {
-	for i, m := range masks {
-		if !s.in(m) {
+func tallyDigits(a *tally, s *slot, in entries, sign int64) {
+	for at := 0; at < len(in.data); at += in.stride {
+		if !s.in(in.data[at+in.mask]) {
 			continue
 		}
-		if d := s.column.digit(values[i]); d > 0 {
+		if d := s.column.digit(in.data[at+in.value]); d > 0 {
 			a.n += sign
 			a.more.digits[d-1] += sign
 		}
@@ -188,30 +197,30 @@ func totalBenford(a *tally, _ *slot, _ *reading) float64 {
 	return chi
 }
 
-func tallyDistinct(a *tally, s *slot, masks, values []uint64, sign int64) {
-	values = values[:len(masks)]
+func tallyDistinct(a *tally, s *slot, in entries, sign int64) {
 	bit := uint(s.bit) & 63
-	for i, m := range masks {
-		if m>>bit&1 == 0 {
+	for at := 0; at < len(in.data); at += in.stride {
+		if in.data[at+in.mask]>>bit&1 == 0 {
 			continue
 		}
+		v := in.data[at+in.value]
 		a.n += sign
 		if sign > 0 {
-			if a.keys.add(values[i], 1).n == 1 && !a.folded.has(values[i]) {
+			if a.keys.add(v, 1).n == 1 && !a.folded.has(v) {
 				a.distinct++
 			}
-		} else if a.keys.remove(values[i]) == 0 && !a.folded.has(values[i]) {
+		} else if a.keys.remove(v) == 0 && !a.folded.has(v) {
 			a.distinct--
 		}
 	}
 }
 
-func tallyOrdered(a *tally, s *slot, masks, values []uint64, sign int64) {
-	for i, m := range masks {
-		if !s.in(m) {
+func tallyOrdered(a *tally, s *slot, in entries, sign int64) {
+	for at := 0; at < len(in.data); at += in.stride {
+		if !s.in(in.data[at+in.mask]) {
 			continue
 		}
-		v := values[i]
+		v := in.data[at+in.value]
 		if a.coarse {
 			v = s.coarse(v)
 		}
@@ -238,12 +247,12 @@ func totalQuantile(a *tally, s *slot, _ *reading) float64 {
 	return s.column.value(s.column.unrank(a.order.at(int64(k))))
 }
 
-func tallyCommonest(a *tally, s *slot, masks, values []uint64, sign int64) {
-	for i, m := range masks {
-		if !s.in(m) {
+func tallyCommonest(a *tally, s *slot, in entries, sign int64) {
+	for at := 0; at < len(in.data); at += in.stride {
+		if !s.in(in.data[at+in.mask]) {
 			continue
 		}
-		v := values[i]
+		v := in.data[at+in.value]
 		if a.coarse {
 			v = s.coarse(v)
 		}
@@ -270,12 +279,12 @@ func (a *tally) compare(s *slot, r *reading) {
 }
 
 // tallyMatches counts, or keeps, the values that the event's own is compared with.
-func tallyMatches(a *tally, s *slot, masks, values []uint64, sign int64) {
-	for i, m := range masks {
-		if !s.in(m) {
+func tallyMatches(a *tally, s *slot, in entries, sign int64) {
+	for at := 0; at < len(in.data); at += in.stride {
+		if !s.in(in.data[at+in.mask]) {
 			continue
 		}
-		v := values[i]
+		v := in.data[at+in.value]
 		if a.coarse {
 			v = s.coarse(v)
 		}

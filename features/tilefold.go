@@ -38,7 +38,7 @@ func (st *State) overflow(e *entity) {
 	for i := range p.chunk {
 		old += e.chunks[i].n
 	}
-	surplus := max(min(n-exact, old+p.entry), n-latestExact*exact)
+	surplus := max(min(n-exact, old+int(p.entry)), n-latestExact*exact)
 	if surplus >= portion {
 		st.foldUntil(e, e.timeOf(gone+surplus-1))
 	}
@@ -51,7 +51,7 @@ func (e *entity) timeOf(i int) risk.Time {
 		i -= e.chunks[k].n
 		k++
 	}
-	return risk.Time(e.chunks[k].data[i])
+	return e.chunks[k].time(i)
 }
 
 // foldUntil moves the entries up to an instant out of the log.
@@ -61,9 +61,9 @@ func (st *State) foldUntil(e *entity, until risk.Time) {
 	}
 	e.past.until, e.past.dirty = until, true
 	st.list(e)
-	for bit, r := range e.run {
-		if r != nil && !r.reachTiles(e, &e.layout.def.slots[bit]) {
-			e.run[bit] = nil
+	for bit := range e.run {
+		if r := &e.run[bit]; r.on && !r.reachTiles(e, &e.layout.def.slots[bit]) {
+			r.stop()
 		}
 	}
 	k := 0
@@ -78,15 +78,15 @@ func (st *State) foldUntil(e *entity, until risk.Time) {
 	if len(e.chunks) > 0 {
 		if n := e.chunks[0].after(until); n > 0 {
 			st.pour(e, &e.chunks[0], n)
-			e.chunks[0].cut(e.layout.stride(), n)
+			e.chunks[0].cut(n)
 			e.entries -= n
 			st.touch(e, 0, 0)
 		}
 	}
 	e.oldest = 0
-	for _, r := range e.run {
-		if r != nil {
-			r.head, r.tail, r.leaves = e.after(r.lo), e.after(r.hi), beforeAll
+	for bit := range e.run {
+		if r := &e.run[bit]; r.on {
+			r.seek(e)
 			for r.first < len(r.queue) && r.queue[r.first].at <= until {
 				r.first++
 			}
@@ -99,7 +99,7 @@ func (st *State) pour(e *entity, c *chunk, n int) {
 	for bit := range e.layout.def.slots {
 		s := &e.layout.def.slots[bit]
 		to := tilePlace{until: beforeAll}
-		st.picks(e, s, c, n, func(p pick) {
+		st.picks(s, c, n, func(p pick) {
 			if p.at > to.until {
 				to = st.placeOf(e, s, p.at)
 			}
@@ -173,12 +173,12 @@ func (st *State) take(e *entity, s *slot, to *tilePlace, p pick, logged bool) {
 	case to.fold != nil:
 		to.fold.take(s, p)
 		if r != nil && s.last == 0 && (!logged || r.hi < p.at) {
-			e.run[s.bit] = nil
+			r.stop()
 		}
 		return
 	case to.block == nil:
 		if r != nil && p.at > r.lo {
-			e.run[s.bit] = nil // it was last read long ago
+			r.stop() // it was last read long ago
 		}
 		return
 	}
@@ -188,7 +188,7 @@ func (st *State) take(e *entity, s *slot, to *tilePlace, p pick, logged bool) {
 		e.past.slots[s.bit].coarse++
 	}
 	if r != nil && !r.took(s, to, p, logged, fresh) {
-		e.run[s.bit] = nil
+		r.stop()
 	}
 }
 
@@ -231,7 +231,7 @@ func (st *State) expireTiles(e *entity) {
 			}
 		}
 		if r := e.running(s); k > 0 && r != nil && s.last == 0 && (s.life >= 0 || r.over != noTiles && r.over.from <= ts.blocks[k-1].last()) {
-			e.run[bit] = nil // it still holds some of them
+			r.stop() // it still holds some of them
 		}
 		if k > 0 {
 			st.list(e)

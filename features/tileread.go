@@ -112,10 +112,9 @@ func (st *State) estimate(e *entity, s *slot, over stretch, lo, hi risk.Time) (v
 		n += b.join(k)
 	}
 	e.backwards(lo, hi, func(c *chunk, from, to int) bool {
-		masks, values := s.parts(c, e.layout)
 		for i := from; i < to; i++ {
-			if s.in(masks[i]) {
-				k.add(values[i])
+			if entry := c.entry(i); s.in(entry[s.maskAt]) {
+				k.add(entry[s.valueAt])
 				n++
 			}
 		}

@@ -14,7 +14,6 @@ type tiled struct {
 	best   pick      // of a choice
 	sketch *history  // of a tally, where a sketch is all that is known of some tiles
 	broken bool      // of a streak: the log that was queued has ended it
-	rough  bool      // what was read last is approximate
 }
 
 // still tells whether (lo, hi] has the tiles of `over`, without the division that
@@ -43,7 +42,11 @@ func (r *tiled) move(e *entity, s *slot, lo, hi risk.Time) {
 }
 
 // isCoarse tells whether tiles have made r coarse.
-func (r *running) isCoarse(s *slot) bool { return s.window != 0 && (r.sketch != nil || r.tally.coarse) }
+func (r *running) isCoarse(s *slot) bool {
+	return s.window != 0 && (r.tally.held != nil && r.tally.coarse || r.sketches())
+}
+
+func (r *running) sketches() bool { return r.beside != nil && r.sketch != nil }
 
 // slideTiles brings what a tally holds of tiles up to the window (lo, hi], and
 // tells whether the value is approximate. It is not ok, and r is as it was, when
@@ -112,6 +115,9 @@ func (r *running) slideChoice(e *entity, s *slot, lo, hi risk.Time) {
 // reachTiles readies r for the events that its log is about to give up: its window
 // may begin or end among the tiles now. It reports false when r has to start again.
 func (r *running) reachTiles(e *entity, s *slot) bool {
+	if r.beside == nil {
+		r.beside = newBeside()
+	}
 	r.end = beforeAll
 	switch {
 	case s.last > 0 || r.sketch != nil:

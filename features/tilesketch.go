@@ -112,9 +112,9 @@ func (r *running) readSketch(e *entity, s *slot, lo, hi risk.Time) (v float64, n
 		return r.sketch.count(), r.tally.n, true
 	}
 	r.lo = lo
-	for c := e.at(&r.tail); c != nil && risk.Time(c.data[r.tail.entry]) <= hi; c = e.at(&r.tail) {
-		if masks, values := s.parts(c, e.layout); s.in(masks[r.tail.entry]) {
-			r.learn(risk.Time(c.data[r.tail.entry]), values[r.tail.entry])
+	for c := e.at(&r.tail); c != nil && c.time(int(r.tail.entry)) <= hi; c = e.at(&r.tail) {
+		if entry := c.entry(int(r.tail.entry)); s.in(entry[s.maskAt]) {
+			r.learn(risk.Time(entry[0]), entry[s.valueAt])
 		}
 		r.tail.entry++
 	}
@@ -127,8 +127,8 @@ func (r *running) readSketch(e *entity, s *slot, lo, hi risk.Time) (v float64, n
 	}
 	n = r.tally.n
 	p := e.after(hi)
-	for c := e.at(&p); c != nil && risk.Time(c.data[p.entry]) <= r.hi; c = e.at(&p) {
-		if masks, _ := s.parts(c, e.layout); s.in(masks[p.entry]) {
+	for c := e.at(&p); c != nil && c.time(int(p.entry)) <= r.hi; c = e.at(&p) {
+		if s.in(c.entry(int(p.entry))[s.maskAt]) {
 			n--
 		}
 		p.entry++

@@ -27,38 +27,49 @@ func (st *State) Warm(next []*Prepared) {
 	st.near = st.near[:0]
 	for _, p := range next {
 		for k := range p.ids {
-			if e := st.table.find(&p.ids[k]); e != nil && e.layout.def != nil {
+			if e := st.table.near(p.ids[k].tag()); e != nil {
 				st.near = append(st.near, near{p, e})
 			}
 		}
+	}
+	for _, n := range st.near {
+		x ^= uint64(n.entity.oldest)
 	}
 	for _, n := range st.near {
 		x ^= uint64(n.entity.turn)
 		if k := len(n.entity.chunks); k > 0 {
 			x ^= uint64(n.entity.chunks[k-1].n)
 		}
-		if run := n.entity.run; len(run) > 0 && run[0] != nil {
-			x++
-		}
 	}
 	for _, n := range st.near {
 		if k := len(n.entity.chunks); k > 0 && n.entity.chunks[k-1].n > 0 {
-			c, stride := &n.entity.chunks[k-1], n.entity.layout.stride()
-			room := int(c.room)
-			for col := range stride {
-				x ^= c.data[col*room+c.n-1]
-			}
+			c := &n.entity.chunks[k-1]
+			next := c.n * int(c.stride)
+			x ^= c.data[next-1] ^ c.data[min(next+7, len(c.data)-1)] // the newest entry ends where the next begins
 		}
-		for _, r := range n.entity.run {
-			if r != nil {
-				x ^= uint64(r.lo) ^ uint64(r.tally.n) ^ uint64(r.tally.keys.used) ^ uint64(r.first)
+		for bit := range n.entity.run {
+			x ^= uint64(n.entity.run[bit].hi)
+		}
+	}
+	for _, n := range st.near {
+		for bit := range n.entity.run {
+			r := &n.entity.run[bit]
+			if r.tally.held != nil {
+				x ^= uint64(r.tally.keys.used)
+			}
+			if r.beside != nil {
+				x ^= uint64(r.first)
 			}
 		}
 	}
 	for _, n := range st.near {
 		def := n.entity.layout.def
-		for bit, r := range n.entity.run {
-			if r != nil && r.tally.keys.used > 0 { // where the event's own value stands
+		if def == nil {
+			continue
+		}
+		for bit := range n.entity.run {
+			r := &n.entity.run[bit]
+			if r.tally.held != nil && r.tally.keys.used > 0 { // where the event's own value stands
 				keys, col := &r.tally.keys, &def.columns[def.slots[bit].col]
 				x ^= keys.slots[keys.home(n.p.values[col.from])].key
 			}
