@@ -138,6 +138,21 @@ func TestReadDirRefuses(t *testing.T) {
 	}
 }
 
+func TestReadDirSaysWhatToDoWithALargeFile(t *testing.T) {
+	for name, want := range map[string]string{"ev.jsonl": "begin its name with a dot", "lists/l.csv": "larger than 1 MiB; split it"} {
+		dir := t.TempDir()
+		write(t, dir, map[string]string{name: strings.Repeat("x", MaxFile+1)})
+		if _, err := ReadDir(dir); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"a.yaml": "a", ".ev.jsonl": strings.Repeat("x", MaxFile+1)})
+	if f, err := ReadDir(dir); err != nil || len(f) != 1 {
+		t.Errorf("beside a large file that is not read: %v, %v", f.Names(), err)
+	}
+}
+
 func TestDigest(t *testing.T) {
 	f := Files{"a": []byte("bc"), "ab": []byte("c"), "e": nil}
 	all := f.Digest()

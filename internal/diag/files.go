@@ -110,7 +110,11 @@ func readFile(root *os.Root, name string) ([]byte, error) {
 		return nil, fmt.Errorf("diag: %w", err)
 	}
 	if len(b) > MaxFile && path.Ext(name) != ".yaml" {
-		return nil, fmt.Errorf("diag: %s is larger than %d MiB", name, MaxFile>>20)
+		do := "every file in the directory is read: keep this one elsewhere, or begin its name with a dot"
+		if path.Ext(name) == ".csv" {
+			do = "split it"
+		}
+		return nil, fmt.Errorf("diag: %s is larger than %d MiB; %s", name, MaxFile>>20, do)
 	}
 	return b, nil
 }
