@@ -20,6 +20,7 @@ type goal struct {
 	activation journal.Position
 	bundle     *Bundle
 	names      []string // of the features that wait
+	formulas   []string // that read one of them
 	space      store.Space
 	cutovers   uint32
 	marks      []mark
@@ -47,7 +48,8 @@ func (c *Cell) aim() {
 	case w.awaited == 0:
 		c.backfill.goal.Store(nil)
 	default:
-		c.backfill.goal.Store(&goal{w.awaited, w.bundle, w.state.Await(), c.space, w.ledger.generation, append([]mark(nil), c.progress.marks...)})
+		names := w.state.Await()
+		c.backfill.goal.Store(&goal{w.awaited, w.bundle, names, w.bundle.Rules.Features.Formulas(names), c.space, w.ledger.generation, append([]mark(nil), c.progress.marks...)})
 	}
 	select {
 	case c.backfill.wake <- struct{}{}:
@@ -258,6 +260,7 @@ func (p *pacer) rest(ctx context.Context) {
 // Backfill is how far the features of the active release that have no past yet are.
 type Backfill struct {
 	Features   []string         // that are missing until it is complete; empty: none
+	Formulas   []string         // that read one of them
 	Activation journal.Position // of the release that brought them
 	From       journal.Position // where the journal, and so their past, begins
 	Position   journal.Position // up to which it is learned
@@ -295,7 +298,7 @@ func (c *Cell) Backfill() Backfill {
 	if g == nil {
 		return b
 	}
-	b.Features, b.Activation, b.Of = g.names, g.activation, c.journal.Durable()
+	b.Features, b.Formulas, b.Activation, b.Of = g.names, g.formulas, g.activation, c.journal.Durable()
 	s := f.walk.Load()
 	if b.Waits = s == nil || s.Activation != g.activation; b.Waits {
 		b.From = max(c.journal.First(), 1)

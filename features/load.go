@@ -469,3 +469,25 @@ func (l *loader) sortFormulas(formulas []int) {
 		visit(i)
 	}
 }
+
+// Formulas names those that read one of the named features, themselves or through
+// another formula.
+func (s *Set) Formulas(of []string) (names []string) {
+	reads := make([]bool, len(s.features))
+	for _, name := range of {
+		if i, ok := s.index[name]; ok {
+			reads[i] = true
+		}
+	}
+	for _, i := range s.order {
+		if slices.ContainsFunc(s.features[i].reads, func(r int) bool { return reads[r] }) {
+			reads[i] = true
+		}
+	}
+	for i, name := range s.names {
+		if reads[i] && s.features[i].info.Derived {
+			names = append(names, name)
+		}
+	}
+	return names
+}

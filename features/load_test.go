@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -261,6 +262,23 @@ func TestDocumentation(t *testing.T) {
 	for _, a := range aggregates {
 		if !bytes.Contains(doc, []byte("`"+a.name+"`")) {
 			t.Errorf("%s is not described", a.name)
+		}
+	}
+}
+
+func TestFormulasThatReadAFeature(t *testing.T) {
+	set := mustLoad(t, modelHeader+`  a: {count: {by: card}}
+  b: {count: {by: card, window: 1h}}
+  twice: {expr: half * 4}
+  half: {expr: a / 2}
+  other: {expr: b + 1}
+  both: {expr: b + twice}
+`)
+	for _, x := range []struct{ of, want []string }{
+		{[]string{"a"}, []string{"twice", "half", "both"}}, {[]string{"b"}, []string{"other", "both"}}, {nil, nil},
+	} {
+		if got := set.Formulas(x.of); !slices.Equal(got, x.want) {
+			t.Errorf("%v is read by %v, want %v", x.of, got, x.want)
 		}
 	}
 }

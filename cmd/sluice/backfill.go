@@ -98,6 +98,9 @@ func sayBackfill(b api.Backfill) string {
 		return "no backfill: every feature has its past"
 	}
 	lines := []string{fmt.Sprintf("missing: %s (release at position %d)", strings.Join(b.Features, ", "), b.Activation)}
+	if len(b.Formulas) > 0 {
+		lines = append(lines, "read by: "+strings.Join(b.Formulas, ", "))
+	}
 	if b.Waits {
 		return strings.Join(append(lines, "begins when the remains of the one before are removed"), "\n")
 	}

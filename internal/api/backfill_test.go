@@ -18,9 +18,9 @@ func TestBackfillIsTold(t *testing.T) {
 	if page := browse(c.server, "/").Body.String(); !strings.Contains(page, `id="backfill" class="note" hidden`) {
 		t.Error("without one the page does not hide the line")
 	}
-	f.status.Backfill = engine.Backfill{Features: []string{"a", "b"}, Activation: 7, From: 1, Position: 250, Of: 1000, Rate: 1234.4, Left: 90 * time.Second}
+	f.status.Backfill = engine.Backfill{Features: []string{"a", "b"}, Formulas: []string{"f"}, Activation: 7, From: 1, Position: 250, Of: 1000, Rate: 1234.4, Left: 90 * time.Second}
 	m = c.do("GET", "/v1/backfill", "").status(200).json()
-	if m["progress"] != 0.25 || len(m["features"].([]any)) != 2 || m["of"] != 1000.0 || m["position"] != 250.0 || m["rate"] != 1234.0 || m["seconds_left"] != 90.0 {
+	if m["progress"] != 0.25 || len(m["features"].([]any)) != 2 || len(m["formulas"].([]any)) != 1 || m["of"] != 1000.0 || m["position"] != 250.0 || m["rate"] != 1234.0 || m["seconds_left"] != 90.0 {
 		t.Errorf("while one runs: %v", m)
 	}
 	for _, address := range []string{"/", "/?lang=zh"} {
