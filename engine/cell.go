@@ -36,6 +36,7 @@ type Options struct {
 	DiskReserve      int64         // bytes kept free, 1 GiB; negative: no guard
 	DiskBallast      int64         // bytes given up when the reserve is reached, 64 MiB
 	BackfillShare    float64       // of one core that a backfill may take, 0.3
+	LockWait         time.Duration // for another process to leave the directory; 0: it is refused at once
 
 	StateMemory int64         // bytes of entities kept in memory; 0: all of them
 	SweepEvery  time.Duration // how long a pass over the stored entities takes at least, 1 h

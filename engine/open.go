@@ -81,7 +81,11 @@ func (c *Cell) open(dir string) (err error) {
 			return err
 		}
 	}
-	if c.store, err = store.Open(filepath.Join(dir, "state"), c.opts.Store); err != nil {
+	end := time.Now().Add(c.opts.LockWait)
+	if err := c.owned(end, func() (err error) {
+		c.store, err = store.Open(filepath.Join(dir, "state"), c.opts.Store)
+		return err
+	}); err != nil {
 		return err
 	}
 	if last, ok := c.store.Last(); ok {
@@ -94,7 +98,10 @@ func (c *Cell) open(dir string) (err error) {
 		c.opts.Journal.Known = max(c.opts.Journal.Known, st.Position)
 		c.aside.state.Store(asideTaken)
 	}
-	if c.journal, err = journal.Open(cmp.Or(c.opts.JournalDir, filepath.Join(dir, "journal")), c.opts.Journal); err != nil {
+	if err := c.owned(end, func() (err error) {
+		c.journal, err = journal.Open(cmp.Or(c.opts.JournalDir, filepath.Join(dir, "journal")), c.opts.Journal)
+		return err
+	}); err != nil {
 		return err
 	}
 	if err := c.restore(); err != nil {
@@ -114,6 +121,21 @@ func (c *Cell) open(dir string) (err error) {
 		c.registerBackfill(c.opts.Register)
 	}
 	return nil
+}
+
+// owned opens what one process at a time may have. One that was killed keeps its locks
+// until the kernel has taken it apart, with a large state for some tenths of a second.
+func (c *Cell) owned(end time.Time, open func() error) error {
+	for said := false; ; time.Sleep(20 * time.Millisecond) {
+		err := open()
+		if !errors.Is(err, store.ErrLocked) && !errors.Is(err, journal.ErrLocked) || !time.Now().Before(end) {
+			return err
+		}
+		if !said {
+			c.log.Info("waiting for another process to leave the data directory", "cause", err, "at_most", time.Until(end).Round(time.Millisecond))
+			said = true
+		}
+	}
 }
 
 // restore takes up the last checkpoint.

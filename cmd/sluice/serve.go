@@ -114,6 +114,7 @@ func open(cfg *config.Config, keys *auth.Keys, log *slog.Logger, now func() time
 		Tables: n.tables, Decoder: decoder, Tenant: cfg.Tenant, Cell: cfg.Cell,
 		BatchEvents: cfg.Limits.BatchEvents, Inflight: cfg.Limits.InFlight,
 		CheckpointEvery: cfg.Checkpoint.Every, CheckpointEvents: cfg.Checkpoint.Events,
+		LockWait:    5 * time.Second,
 		StateMemory: int64(cfg.State.Memory), BackfillShare: float64(cfg.Backfill.CPUPercent) / 100,
 		RetainDecisions: cfg.Decisions.Retain, RetainJournal: cfg.Journal.Retain, RetainBytes: int64(cfg.Journal.RetainBytes),
 		JournalDir: cfg.Journal.Dir, DiskReserve: int64(cfg.Disk.Reserve), DiskBallast: int64(cmp.Or(cfg.Disk.Ballast, -1)), // 0: none
