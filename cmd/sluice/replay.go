@@ -87,6 +87,9 @@ again at their places in the source topics. What was taken before stays as it is
 					return err
 				}
 				files = tableFiles(cfg)
+				if err := takeCards(o.Decoder, cfg); err != nil {
+					return err
+				}
 			}
 			if o.Tables, err = enrich.New(enrich.Options{Files: files}); err != nil {
 				return err

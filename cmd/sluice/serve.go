@@ -247,15 +247,21 @@ func newDecoder(cfg *config.Config) (*risk.Decoder, error) {
 		return nil, err
 	}
 	d := &risk.Decoder{Secrets: risk.NewSecrets(master), MaxBytes: int(cfg.Limits.BodyBytes)}
-	if cfg.PAN.Mode == "hmac" {
-		key, err := config.ReadSecret(cfg.PAN.KeyFile)
-		if err != nil {
-			return nil, err
-		}
-		d.PAN = risk.PANToken
-		d.Secrets = d.Secrets.WithCardKey([]byte(key.Reveal()))
+	return d, takeCards(d, cfg)
+}
+
+// takeCards has the decoder replace card numbers, if the configuration says so.
+func takeCards(d *risk.Decoder, cfg *config.Config) error {
+	if cfg.PAN.Mode != "hmac" {
+		return nil
 	}
-	return d, nil
+	key, err := config.ReadSecret(cfg.PAN.KeyFile)
+	if err != nil {
+		return err
+	}
+	d.PAN = risk.PANToken
+	d.Secrets = d.Secrets.WithCardKey([]byte(key.Reveal()))
+	return nil
 }
 
 // masterKey reads the cell's 32 secret bytes, and makes them at the first start.
