@@ -306,14 +306,17 @@ func (s *slot) pick(p pick, r *reading) float64 {
 
 // one adds one value to a tally, or takes it away.
 func (s *slot) one(a *tally, v uint64, sign int64) {
-	switch {
-	case a.held != nil:
+	if !s.adds {
 		a.entry = [2]uint64{1 << (uint(s.bit) & 63), v}
 		s.agg.tally(a, s, entries{a.entry[:], 2, 0, 1}, sign)
-	case s.agg.sums == sumValues:
-		a.plusValue(s.column, v, sign)
-	default:
-		a.n += sign
+		return
+	}
+	if a.n += sign; s.agg.sums == sumValues {
+		units := s.column.units(v)
+		if sign < 0 {
+			units = units.neg()
+		}
+		a.sum = a.sum.add(units)
 	}
 }
 

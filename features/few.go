@@ -20,10 +20,7 @@ const (
 func (st *State) look(e *entity, def *entityDef) {
 	w := &st.sight
 	w.entity, w.chunk, w.newest = e, nil, beforeAll
-	w.from = w.from[:0]
-	for range def.spans {
-		w.from = append(w.from, notSought)
-	}
+	w.from = append(w.from[:0], def.notSought...)
 	if e != nil && len(e.chunks) > 0 {
 		w.chunk = &e.chunks[len(e.chunks)-1]
 		w.newest = w.chunk.last()
@@ -51,6 +48,11 @@ func (st *State) few(s *slot, in entries, r *reading) (v float64, n int64) {
 	case s.agg.different():
 		distinct, n := st.sieve.pass(in, uint(s.bit))
 		return float64(distinct), n
+	case s.adds:
+		a := &st.scratch
+		a.n, a.sum = 0, int128{}
+		s.agg.tally(a, s, in, 1)
+		return s.total(a, r), a.n
 	case s.agg.tally != nil:
 		a := &st.scratch
 		a.start(s, nil, false)

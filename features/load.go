@@ -268,9 +268,6 @@ func (l *loader) finish() {
 		n := len(s.slots) - def.slot
 		def.words = (n + 63) / 64
 		s.words += def.words
-		if def.words > len(s.none) {
-			s.none = make([]uint64, def.words)
-		}
 	}
 	s.others = make([]uint64, s.words)
 	for i := range s.keys {
@@ -282,6 +279,9 @@ func (l *loader) finish() {
 		if e+1 < len(s.entities) {
 			def.slots = s.slots[def.slot:s.entities[e+1].slot:s.entities[e+1].slot]
 		}
+		for _, c := range def.columns {
+			def.from = append(def.from, c.from)
+		}
 		for i := range def.slots {
 			x := &def.slots[i]
 			x.maskAt = 1 + x.bit/64
@@ -289,16 +289,19 @@ func (l *loader) finish() {
 			if x.col >= 0 {
 				x.column, x.valueAt = &def.columns[x.col], 1+def.words+x.col
 			}
+			x.adds = x.agg.tally != nil && x.agg.keeps == noValues && x.agg.sums <= sumValues
 			x.plain = x.agg.tally != nil && x.last == 0 && (x.window != 0 || x.agg.keeps == noValues)
 			window := span{x.window, x.delay}
 			if x.span = slices.Index(def.spans, window); x.span < 0 {
 				x.span = len(def.spans)
 				def.spans = append(def.spans, window)
+				def.notSought = append(def.notSought, notSought)
 			}
 		}
 	}
 	for i := range s.features {
 		f := &s.features[i]
+		s.missing = append(s.missing, missing)
 		if f.slot < 0 {
 			continue
 		}

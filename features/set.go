@@ -12,6 +12,7 @@ import (
 // Set is a compiled features.yaml.
 type Set struct {
 	names    []string
+	missing  []float64 // by feature: none has a value
 	index    map[string]int
 	features []feature
 	order    []int // the formulas, each after those that it reads
@@ -27,7 +28,6 @@ type Set struct {
 
 	// A mask over all slots has each entity's words together.
 	words    int
-	none     []uint64            // as many zeros as the widest entity has words
 	types    map[string][]uint64 // the slots that count an event type
 	others   []uint64            // those that count a type not in types
 	wheres   []where
@@ -76,17 +76,20 @@ type feature struct {
 
 // entityDef is one entry under entities.
 type entityDef struct {
-	name    string
-	hash    uint64
-	keys    []int // in Set.keys
-	word    int   // first of its words in a mask over all slots
-	words   int
-	slot    int // first of its slots in Set.slots
-	slots   []slot
-	life    []int // the slots without a window
-	spans   []span
-	columns []column
-	reach   risk.Time // longest window and delay, longest delay of those without
+	name  string
+	hash  uint64
+	keys  []int // in Set.keys
+	word  int   // first of its words in a mask over all slots
+	words int
+	slot  int // first of its slots in Set.slots
+	slots []slot
+	life  []int // the slots without a window
+	spans []span
+
+	notSought []int // by span, see view
+	from      []int // by column: its place in Prepared.values
+	columns   []column
+	reach     risk.Time // longest window and delay, longest delay of those without
 }
 
 // span is a window in time, as several slots may have it.
@@ -130,6 +133,7 @@ type slot struct {
 	last          int  // events at most, 0: all in the window
 	span          int  // in entityDef.spans
 	life          int  // in entityDef.life, -1 with a window in time
+	adds          bool // a tally of no more than the number and the sum
 	plain         bool // a tally over a window in time, or one that keeps no values
 	exclude       bool
 	operand       int    // in Set.operands, -1 without

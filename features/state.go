@@ -119,10 +119,7 @@ func (st *State) Observe(p *Prepared, at, arrival risk.Time, v *Vector) Timing {
 	st.find(p)
 
 	set := st.set
-	v.Values = resize(v.Values, len(set.features))
-	for i := range v.Values {
-		v.Values[i] = missing
-	}
+	v.Values = append(v.Values[:0], set.missing...)
 	v.rough = v.rough[:0]
 	for k := range set.keys {
 		st.readAll(v, p, k, set.keys[k].before)
@@ -248,7 +245,9 @@ func (st *State) hit(p *Prepared, key int, id entityID) int {
 	}
 	if found < 0 {
 		from := len(st.masks)
-		st.masks = append(st.masks, st.set.none[:def.words]...)
+		for range def.words {
+			st.masks = append(st.masks, 0)
+		}
 		st.hits = append(st.hits, hit{id: id, def: k.entity, mask: st.masks[from:len(st.masks):len(st.masks)]})
 		found = len(st.hits) - 1
 	}
@@ -276,8 +275,8 @@ func (st *State) count(p *Prepared, at risk.Time) {
 			continue
 		}
 		st.values = st.values[:0]
-		for c := range def.columns {
-			st.values = append(st.values, p.values[def.columns[c].from])
+		for _, from := range def.from {
+			st.values = append(st.values, p.values[from])
 		}
 		if h.entity == nil {
 			h.entity = st.add(newEntity(h.id, st.layouts.now[h.def]))

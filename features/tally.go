@@ -128,20 +128,22 @@ func tallyCount(a *tally, s *slot, in entries, sign int64) {
 
 func tallySum(a *tally, s *slot, in entries, sign int64) {
 	c, bit := s.column, uint(s.bit)&63
+	n, sum := int64(0), int128{}
 	for at := 0; at < len(in.data); at += in.stride {
 		if in.data[at+in.mask]>>bit&1 != 0 {
-			a.plusValue(c, in.data[at+in.value], sign)
+			n++
+			if v := in.data[at+in.value]; c.kind == moneyColumn { // not through units, which costs a call
+				sum = sum.add(int128Of(int64(v)))
+			} else {
+				sum = sum.add(c.units(v))
+			}
 		}
 	}
-}
-
-func (a *tally) plusValue(c *column, v uint64, sign int64) {
-	units := c.units(v)
 	if sign < 0 {
-		units = units.neg()
+		n, sum = -n, sum.neg()
 	}
-	a.n += sign
-	a.sum = a.sum.add(units)
+	a.n += n
+	a.sum = a.sum.add(sum)
 }
 
 func tallySquares(a *tally, s *slot, in entries, sign int64) {
