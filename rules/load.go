@@ -63,6 +63,8 @@ type loader struct {
 	texts     map[string]string // public text by reason code
 	noReasons bool              // reasons.yaml could not be read: codes are not checked
 	noHead    bool              // nor could ruleset.yaml: scenarios are not checked
+	nameless  bool              // a list has no name that could be read
+	untyped   []string          // lists whose type is not known, as they are read
 	shaky     bool              // names have stand-ins: examples would mislead
 	astray    bool              // some rules name no scenario: one without rules is no mistake
 	drafts    []*draft          // in file order
@@ -229,8 +231,12 @@ func (l *loader) lists() {
 		list, diags := lists.Load(name, l.files[name], l.files)
 		l.diags = append(l.diags, diags...)
 		sources = append(sources, list.Sources()...)
-		if list.Name() == "" {
+		if !list.Named() {
+			l.nameless = true
 			continue
+		}
+		if !list.Typed() {
+			l.untyped = append(l.untyped, "`list."+list.Name()+"`")
 		}
 		if first, ok := named[list.Name()]; ok {
 			l.fault(codeDuplicate, list.At(), fmt.Sprintf("first in %s; rename one of them", first.At().File), "there are two lists `%s`", list.Name())
@@ -292,17 +298,20 @@ func (l *loader) rules() {
 	l.seal()
 }
 
-// unread drops what is only unknown because the file that has it cannot be read.
+// unread drops what is only unknown because the file that has it cannot be read, or
+// because the head of a list does not say its name or type.
 func (l *loader) unread() {
 	where := map[string]string{"not in features.yaml": featuresFile, "not declared in ruleset.yaml": rulesetFile, "not under lists/": "lists"}
-	broken := map[string]bool{}
+	broken := map[string]bool{"lists": l.nameless}
 	for _, d := range l.diags {
 		if d.Code == "E050" || d.Code == "E056" || d.Code == codeFile {
 			dir, _, _ := strings.Cut(d.Span.File, "/")
 			broken[dir] = true
 		}
 	}
-	l.diags = slices.DeleteFunc(l.diags, func(d diag.Diagnostic) bool { return broken[where[d.Label]] })
+	l.diags = slices.DeleteFunc(l.diags, func(d diag.Diagnostic) bool {
+		return broken[where[d.Label]] || d.Code == "E016" && slices.ContainsFunc(l.untyped, func(name string) bool { return strings.Contains(d.Message, name) })
+	})
 }
 
 // types warns of event types that look like a known one.

@@ -21,6 +21,7 @@ var Types = []string{
 // List is one compiled list.
 type List struct {
 	name, kind, digest, owner string
+	untyped                   bool
 	at                        diag.Span
 	sources                   []string
 	reviewBy                  risk.Time
@@ -38,6 +39,11 @@ const never = risk.Time(math.MaxInt64)
 
 // Name is what expressions call the list: list.<name>.
 func (l *List) Name() string { return l.name }
+
+// Named and Typed tell whether the file says name and type as they are written; a
+// list without a type is held to be one of ids.
+func (l *List) Named() bool { return isName(l.name) }
+func (l *List) Typed() bool { return !l.untyped }
 
 // At is where the list is named.
 func (l *List) At() diag.Span { return l.at }

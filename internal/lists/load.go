@@ -86,7 +86,7 @@ func Load(file string, src []byte, files diag.Files) (*List, diag.List) {
 		l.content(file, &s, files)
 		l.close()
 	} else {
-		l.list.kind = "id"
+		l.list.kind, l.list.untyped = "id", true
 	}
 	l.list.digest = files.Digest(l.list.sources...)
 	return l.list, l.diags
