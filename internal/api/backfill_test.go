@@ -25,7 +25,7 @@ func TestBackfillIsTold(t *testing.T) {
 	}
 	for _, address := range []string{"/", "/?lang=zh"} {
 		page := browse(c.server, address).Body.String()
-		if strings.Contains(page, `id="backfill" class="note" hidden`) || !strings.Contains(page, "25") || !strings.Contains(page, "1m30s") {
+		if strings.Contains(page, `id="backfill" class="note" hidden`) || !strings.Contains(page, "25") || !strings.Contains(page, "1m30s") || !strings.Contains(page, "a, b") || !strings.Contains(page, "read them: f.") && !strings.Contains(page, "公式：f。") {
 			t.Errorf("%s does not show the backfill", address)
 		}
 	}

@@ -101,13 +101,27 @@ func (h *hub) stats(b *board, sc scene, lang *web.Language) web.Stats {
 // learning is the line about a backfill, empty when there is none.
 func learning(b engine.Backfill, lang *web.Language) string {
 	n, percent := web.Count(len(b.Features)), web.Percent(b.Progress(), 1)
-	switch {
-	case len(b.Features) == 0:
+	if len(b.Features) == 0 {
 		return ""
-	case b.Left > 0:
-		return lang.Say("backfill.left", n, percent, b.Left.String())
 	}
-	return lang.Say("backfill", n, percent)
+	said := lang.Say("backfill", n, percent)
+	if b.Left > 0 {
+		said = lang.Say("backfill.left", n, percent, b.Left.String())
+	}
+	said += " " + lang.Say("backfill.names", some(b.Features, 5))
+	if len(b.Formulas) > 0 {
+		said += " " + lang.Say("backfill.read", some(b.Formulas, 5))
+	}
+	return said
+}
+
+// some gives the first of many names, and how many more there are.
+func some(names []string, most int) string {
+	out := strings.Join(names[:min(len(names), most)], ", ")
+	if more := len(names) - most; more > 0 {
+		out += " +" + web.Count(more)
+	}
+	return out
 }
 
 func total(values []float64) (sum uint64) {
@@ -217,10 +231,7 @@ func row(r *engine.Result, infos map[string]*rules.RuleInfo, reasons reasons, la
 	}
 	const named = 2
 	names := append(leading, others...)
-	out.Rules = strings.Join(names[:min(len(names), named)], ", ")
-	if more := len(names) - named; more > 0 {
-		out.Rules += " +" + web.Count(more)
-	}
+	out.Rules = some(names, named)
 	return out, nil
 }
 

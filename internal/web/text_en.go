@@ -34,6 +34,8 @@ var english = map[string]string{
 	"release.dir":     "the directory",
 	"readonly":        "No events are taken",
 	"backfill":        "%s new features are missing until their past is computed; %v %% of the journal is read.",
+	"backfill.names":  "Missing: %s.",
+	"backfill.read":   "Formulas that read them: %s.",
 	"backfill.left":   "%s new features are missing until their past is computed; %v %% of the journal is read, %s left.",
 	"rate.events":     "Events a second",
 	"rate.decisions":  "Decisions a second",
@@ -161,7 +163,7 @@ var english = map[string]string{
 	"version.model": "Model", "version.screening": "Screening", "version.facts": "Facts",
 
 	"feature.by":      "%s by %s",
-	"feature.delay":   "%s late",
+	"feature.delay":   "as of %s before",
 	"aggregate.count": "count", "aggregate.sum": "sum", "aggregate.avg": "avg", "aggregate.distinct": "distinct",
 	"aggregate.min": "min", "aggregate.max": "max", "aggregate.last": "last", "aggregate.since_last": "seconds since last",
 

@@ -36,6 +36,8 @@ var chinese = map[string]string{
 	"release.dir":     "目录",
 	"readonly":        "暂停接收事件",
 	"backfill":        "%s 个新特征尚无取值，正在根据日志补算历史；日志已读 %v%%。",
+	"backfill.names":  "缺失：%s。",
+	"backfill.read":   "依赖它们的公式：%s。",
 	"backfill.left":   "%s 个新特征尚无取值，正在根据日志补算历史；日志已读 %v%%，剩余 %s。",
 	"rate.events":     "每秒事件数",
 	"rate.decisions":  "每秒决策数",
@@ -163,7 +165,7 @@ var chinese = map[string]string{
 	"version.model": "模型", "version.screening": "名单筛查", "version.facts": "查询数据",
 
 	"feature.by":      "按 %[2]s %[1]s",
-	"feature.delay":   "延迟 %s",
+	"feature.delay":   "截至 %s 前",
 	"aggregate.count": "计数", "aggregate.sum": "求和", "aggregate.avg": "平均", "aggregate.distinct": "去重计数",
 	"aggregate.min": "最小值", "aggregate.max": "最大值", "aggregate.last": "最近值", "aggregate.since_last": "距上次的秒数",
 
