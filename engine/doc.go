@@ -15,4 +15,4 @@ package engine
 
 // Version names the semantics of the walk in every decision. It changes when the
 // same journal could give other decisions.
-const Version = "2"
+const Version = "3"
