@@ -238,6 +238,48 @@ func TestFeaturesOfBackfillsDiffer(t *testing.T) {
 	}
 }
 
+// While a new feature waits for its past, decisions say so, and of the formulas that
+// read it; from the cutover on they do not. A replay says the same.
+func TestADecisionNamesWhatAwaitsABackfill(t *testing.T) {
+	o := options()
+	o.BackfillShare = 0.02
+	dir := t.TempDir()
+	events := dense(seeded(t, 3), 1500)
+	life, amounts, ratio := extraFeatures[0], extraFeatures[1], extraFeatures[len(extraFeatures)-1]
+	c := startWith(t, dir, o, releaseWith([]string{amounts}, "before"))
+	all := bodies(c.feed(events[:1200], 0))
+	c.activate(releaseWith([]string{ratio, amounts, life}, "after"))
+	all = append(all, bodies(c.feed(events[1200:1300], 1200))...)
+	c.learned()
+	all = append(all, bodies(c.feed(events[1300:], 1300))...)
+	c.close()
+	for _, batch := range []int{1, 512} {
+		_, again := replayed(t, dir, batch)
+		same(t, fmt.Sprint("replay in batches of ", batch), again, all)
+	}
+	want, named, known := []string{"x_ratio", "x_buyer_life"}, 0, 0
+	for line := range bytes.Lines(all) {
+		var d struct {
+			Features map[string]json.RawMessage
+			Awaiting []string `json:"awaiting_backfill"`
+		}
+		if err := json.Unmarshal(line, &d); err != nil {
+			t.Fatal(err)
+		}
+		switch _, has := d.Features["x_buyer_life"]; {
+		case slices.Equal(d.Awaiting, want) && !has && known == 0:
+			named++
+		case d.Awaiting != nil:
+			t.Fatalf("after %d that name what waits and %d that know it: %s", named, known, line)
+		case has:
+			known++
+		}
+	}
+	if named == 0 || known == 0 {
+		t.Errorf("%d decisions name what waits, %d know it", named, known)
+	}
+}
+
 // The heart of it: whatever releases came and went, whatever was restarted, when the
 // backfill is complete every decision is the one of an engine that had the last
 // release from the start; and a replay gives all of them again.

@@ -43,6 +43,7 @@ func (w *Walk) decide(b *Batch, it *Item, s *worker) {
 		Partial:  it.vector.Partial,
 
 		Approximate: set.Approximate(&it.vector),
+		Awaiting:    it.vector.Awaiting,
 
 		Advice:   risk.Advice{Challenge: challenge},
 		Versions: b.bundle.versions[sc.Name],

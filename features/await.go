@@ -48,6 +48,7 @@ func (st *State) settle() {
 			st.awaited = append(st.awaited, i)
 		}
 	}
+	st.awaiting = st.set.withReaders(st.awaited)
 	if len(st.awaited) == 0 {
 		return
 	}

@@ -476,21 +476,11 @@ func (l *loader) sortFormulas(formulas []int) {
 // Formulas names those that read one of the named features, themselves or through
 // another formula.
 func (s *Set) Formulas(of []string) (names []string) {
-	reads := make([]bool, len(s.features))
+	var all []int
 	for _, name := range of {
 		if i, ok := s.index[name]; ok {
-			reads[i] = true
+			all = append(all, i)
 		}
 	}
-	for _, i := range s.order {
-		if slices.ContainsFunc(s.features[i].reads, func(r int) bool { return reads[r] }) {
-			reads[i] = true
-		}
-	}
-	for i, name := range s.names {
-		if reads[i] && s.features[i].info.Derived {
-			names = append(names, name)
-		}
-	}
-	return names
+	return slices.DeleteFunc(s.withReaders(all), func(name string) bool { return !s.features[s.index[name]].info.Derived })
 }

@@ -2,6 +2,7 @@ package features
 
 import (
 	"encoding/hex"
+	"slices"
 	"time"
 
 	"github.com/sluice-risk/sluice/internal/diag"
@@ -227,20 +228,21 @@ func (s *Set) Derive(scope *expression.Scope) {
 
 // Approximate names the features of v that may differ from their exact values
 // because they were read through tiles, and the formulas that read one.
-func (s *Set) Approximate(v *Vector) []string {
-	if len(v.rough) == 0 {
+func (s *Set) Approximate(v *Vector) []string { return s.withReaders(v.rough) }
+
+// withReaders names some features and the formulas that read one, themselves or
+// through another formula, in the order of Names; nil for none.
+func (s *Set) withReaders(of []int) (names []string) {
+	if len(of) == 0 {
 		return nil
 	}
 	is := make([]bool, len(s.features))
-	for _, i := range v.rough {
+	for _, i := range of {
 		is[i] = true
 	}
 	for _, i := range s.order {
-		for _, r := range s.features[i].reads {
-			is[i] = is[i] || is[r]
-		}
+		is[i] = is[i] || slices.ContainsFunc(s.features[i].reads, func(r int) bool { return is[r] })
 	}
-	var names []string
 	for i, yes := range is {
 		if yes {
 			names = append(names, s.names[i])

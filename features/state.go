@@ -25,6 +25,7 @@ type State struct {
 	partial partials
 
 	awaited   []int    // features that wait for their past
+	awaiting  []string // their names and those of the formulas that read one
 	unawaited []uint64 // mask over all slots: those that do not; nil: none waits
 
 	dirty      []*entity
@@ -70,6 +71,10 @@ type Timing struct {
 type Vector struct {
 	Values  []float64      // in the order of Set.Names; NaN is missing
 	Partial []risk.Partial // shared: do not change; nil when all are complete
+
+	// Awaiting names the features that wait for their past, which have no value, and
+	// the formulas that read one. Shared: do not change; nil when none waits.
+	Awaiting []string
 
 	rough []int // the features that are approximate, see Set.Approximate
 }
@@ -133,7 +138,7 @@ func (st *State) Observe(p *Prepared, at, arrival risk.Time, v *Vector) Timing {
 	for _, f := range st.awaited {
 		v.Values[f] = missing
 	}
-	v.Partial = st.partial.at(now)
+	v.Partial, v.Awaiting = st.partial.at(now), st.awaiting
 	st.sweep()
 	p.Forget()
 	return t

@@ -14,8 +14,8 @@ var ErrNoAction = errors.New("risk: a decision without an action")
 // AppendBody appends the canonical JSON of the decision: fixed order, no space,
 // every member there ("hold" and a score that is not set are null, lists without
 // elements []), but of the features only those with a value, in the order of Names. Without evidence, what helps to probe the rules is left out: score,
-// points, because, features, partial_since, approximate. The last is there only
-// where a feature is approximate.
+// points, because, features, partial_since, approximate, awaiting_backfill. The last
+// two are there only where they name a feature.
 //
 // A decision without an action has no body: the result is nil, not dst.
 func (d *Decision) AppendBody(dst []byte, evidence bool) []byte {
@@ -58,6 +58,9 @@ func (d *Decision) AppendBody(dst []byte, evidence bool) []byte {
 		dst = append(dst, ']')
 		if len(d.Approximate) > 0 {
 			dst = stringsMember(dst, "approximate", d.Approximate)
+		}
+		if len(d.Awaiting) > 0 {
+			dst = stringsMember(dst, "awaiting_backfill", d.Awaiting)
 		}
 	}
 	dst = append(key(dst, "advice"), `{"challenge":`...)

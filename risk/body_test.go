@@ -72,13 +72,13 @@ func TestBody(t *testing.T) {
 			t.Errorf("%s is in the body without evidence", word)
 		}
 	}
-	d.Approximate = []string{"merchant_cards_30d", "merchant_volume"}
-	approximate := bytes.Replace(full, []byte(`,"advice"`), []byte(`,"approximate":["merchant_cards_30d","merchant_volume"],"advice"`), 1)
-	if got := d.AppendBody(nil, true); !bytes.Equal(got, approximate) {
-		t.Errorf("approximate: %s\nwant %s", got, approximate)
+	d.Approximate, d.Awaiting = []string{"merchant_cards_30d", "merchant_volume"}, []string{"card_new"}
+	named := bytes.Replace(full, []byte(`,"advice"`), []byte(`,"approximate":["merchant_cards_30d","merchant_volume"],"awaiting_backfill":["card_new"],"advice"`), 1)
+	if got := d.AppendBody(nil, true); !bytes.Equal(got, named) {
+		t.Errorf("with features named: %s\nwant %s", got, named)
 	}
 	if got := d.AppendBody(nil, false); !bytes.Equal(got, short) {
-		t.Errorf("approximate, without evidence: %s\nwant %s", got, short)
+		t.Errorf("with features named, without evidence: %s\nwant %s", got, short)
 	}
 	golden(t, "body_empty.json", (&Decision{Action: Allow}).AppendBody(nil, true))
 	golden(t, "answer.json", AppendAnswer(nil, short, Envelope{Position: 4711, Degraded: []string{"storage"},
@@ -87,7 +87,7 @@ func TestBody(t *testing.T) {
 		Scenario: d.Scenario, Action: d.Action, Reasons: d.Reasons, Versions: d.Versions}
 	golden(t, "alert.json", a.Append(nil))
 
-	for name, b := range map[string][]byte{"body": full, "body, approximate": approximate, "short body": short} {
+	for name, b := range map[string][]byte{"body": full, "body, features named": named, "short body": short} {
 		back, err := ParseBody(b)
 		if err != nil {
 			t.Fatal(err)

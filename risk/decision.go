@@ -24,11 +24,14 @@ type Decision struct {
 	Partial []Partial `json:"partial_since"`
 	// Approximate names the features that were not read from single events, but
 	// from what many of them had been added up to.
-	Approximate []string  `json:"approximate"`
-	Advice      Advice    `json:"advice"`
-	Hold        Hold      `json:"hold"`
-	Versions    Versions  `json:"versions"`
-	Warnings    []Warning `json:"warnings"`
+	Approximate []string `json:"approximate"`
+	// Awaiting names the features that had no value yet because their past was still
+	// being learned, and formulas that read one.
+	Awaiting []string  `json:"awaiting_backfill"`
+	Advice   Advice    `json:"advice"`
+	Hold     Hold      `json:"hold"`
+	Versions Versions  `json:"versions"`
+	Warnings []Warning `json:"warnings"`
 }
 
 // Envelope is what is said about a decision beside its body. It is never hashed.

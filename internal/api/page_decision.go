@@ -282,7 +282,7 @@ func (e *evidence) values(p *web.Decision) {
 			partial[name] = true
 		}
 	}
-	p.Approximate = strings.Join(e.Approximate, ", ")
+	p.Approximate, p.Awaiting = strings.Join(e.Approximate, ", "), strings.Join(e.Awaiting, ", ")
 	there := map[string]bool{}
 	for i, name := range e.Features.Names {
 		there[name] = true
@@ -297,7 +297,7 @@ func (e *evidence) values(p *web.Decision) {
 		}
 	}
 	if e.features != nil { // the body leaves out what has no value
-		absent := slices.DeleteFunc(slices.Sorted(slices.Values(e.features.Names())), func(name string) bool { return there[name] })
+		absent := slices.DeleteFunc(slices.Sorted(slices.Values(e.features.Names())), func(name string) bool { return there[name] || slices.Contains(e.Awaiting, name) })
 		p.Absent = strings.Join(absent, ", ")
 	}
 }

@@ -61,6 +61,7 @@ func (s *Schema) Values(body []byte, r *Row) error {
 	if !ok || !closed {
 		return errBody
 	}
+	partial, _, _ = bytes.Cut(partial, []byte(`,"awaiting_backfill":`))
 	partial, approximate, _ := bytes.Cut(partial, []byte(`,"approximate":`))
 	var groups []risk.Partial
 	var names []string

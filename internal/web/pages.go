@@ -172,7 +172,8 @@ type Decision struct {
 	Used, Rest                        []Value
 	Partial                           []Partial
 	Approximate                       string // features that were read from sums over stretches of time
-	Absent                            string // features that had no value
+	Awaiting                          string // features that waited for a backfill
+	Absent                            string // others that had no value
 	Versions                          []Named
 	SameRelease                       bool // titles and bands are of the release that decided
 	Warnings                          []Warning

@@ -142,6 +142,7 @@ var english = map[string]string{
 	"decision.partials":   "Partial: the window reaches back before counting began",
 	"decision.approx":     "approximate",
 	"decision.approxes":   "Approximate: so many events that older ones are added up in stretches of time",
+	"decision.awaiting":   "Waited for a backfill: their past was not known yet",
 	"decision.present":    "Present: %s",
 	"decision.none":       "none",
 	"decision.warnings":   "Warnings about the event",

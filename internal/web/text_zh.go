@@ -144,6 +144,7 @@ var chinese = map[string]string{
 	"decision.partials":   "不完整：统计窗口早于开始统计的时间",
 	"decision.approx":     "近似",
 	"decision.approxes":   "近似值：事件过多，较早的事件按时间段汇总",
+	"decision.awaiting":   "等待回填：当时尚不知其历史",
 	"decision.present":    "存在：%s",
 	"decision.none":       "无",
 	"decision.warnings":   "对事件的警告",
