@@ -156,8 +156,7 @@ func restoreHead(known map[uint32]seenLayout, r row) (e *entity, more bool, err 
 	if len(r.key) != len(entityID{})+1 || r.sum == 0 || len(r.value) > maxValue {
 		return nil, false, fmt.Errorf("key of %d bytes with %d bytes and sum %d", len(r.key), len(r.value), r.sum)
 	}
-	e = newEntity(entityID(r.key[:16]), nil)
-	e.headSum = r.sum
+	e = &entity{id: entityID(r.key[:16]), headSum: r.sum}
 	d := &decoder{b: r.value}
 	d.version(headVersion)
 	number := d.number()

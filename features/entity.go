@@ -33,17 +33,6 @@ type entity struct {
 
 type entityID [16]byte
 
-// newEntity gives an entity without events. Most have one chunk ever, which lies
-// beside it.
-func newEntity(id entityID, l *layout) *entity {
-	e := &struct {
-		entity
-		chunk [1]chunk
-	}{entity: entity{id: id, layout: l}}
-	e.chunks = e.chunk[:0]
-	return &e.entity
-}
-
 // beforeAll is earlier than any event: the start of a window without end.
 const beforeAll = risk.Time(math.MinInt64)
 

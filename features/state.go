@@ -284,7 +284,7 @@ func (st *State) count(p *Prepared, at risk.Time) {
 			st.values = append(st.values, p.values[from])
 		}
 		if h.entity == nil {
-			h.entity = st.add(newEntity(h.id, st.layouts.now[h.def]))
+			h.entity = st.add(&entity{id: h.id, layout: st.layouts.now[h.def]})
 		}
 		e := h.entity
 		if e.past != nil && at <= e.past.until {

@@ -41,50 +41,29 @@ func (s *shard) load() []cell {
 	return nil
 }
 
-func (t *table) find(id *entityID) *entity {
-	tag := id.tag()
+func (t *table) find(id *entityID) *entity { return t.seek(id.tag(), id) }
+
+// near gives the entity whose id has this tag, which is next to always the one, without
+// looking at it.
+func (t *table) near(tag uint64) *entity { return t.seek(tag, nil) }
+
+// has may be called by anyone.
+func (t *table) has(id *entityID) bool { return t.near(id.tag()) != nil }
+
+// seek gives the entity with a tag and, unless that is nil, an id.
+func (t *table) seek(tag uint64, id *entityID) *entity {
 	cells := t.shard(tag).load()
 	for i := range cells {
 		switch c := &cells[(int(tag)+i)&(len(cells)-1)]; c.tag.Load() {
 		case 0:
 			return nil
 		case tag:
-			if e := c.entity.Load(); e.id == *id {
+			if e := c.entity.Load(); id == nil || e.id == *id {
 				return e
 			}
 		}
 	}
 	return nil
-}
-
-// near gives the entity whose id begins the same, which is next to always the one,
-// without looking at it.
-func (t *table) near(tag uint64) *entity {
-	cells := t.shard(tag).load()
-	for i := range cells {
-		switch c := &cells[(int(tag)+i)&(len(cells)-1)]; c.tag.Load() {
-		case 0:
-			return nil
-		case tag:
-			return c.entity.Load()
-		}
-	}
-	return nil
-}
-
-// has may be called by anyone.
-func (t *table) has(id *entityID) bool {
-	tag := id.tag()
-	cells := t.shard(tag).load()
-	for i := range cells {
-		switch cells[(int(tag)+i)&(len(cells)-1)].tag.Load() {
-		case 0:
-			return false
-		case tag:
-			return true
-		}
-	}
-	return false
 }
 
 func (t *table) add(e *entity) {

@@ -348,7 +348,7 @@ func answerSchemas() object {
 			"reasons":           arrayOf("Why, in words fit for a customer.", structure("", object{"code": text("Reason code."), "text": text("Its public text.")})),
 			"rules":             arrayOf("Rules that were met.", ref("Rule")),
 			"screening":         arrayOf("Matches with watch lists.", object{"type": "object"}),
-			"features":          object{"type": "object", "description": "Value of every feature, null where missing.", "additionalProperties": object{"type": []string{"number", "null"}}},
+			"features":          object{"type": "object", "description": "Value of every feature that has one.", "additionalProperties": object{"type": "number"}},
 			"partial_since":     arrayOf("Features whose window begins before they were counted.", structure("", object{"since": instant("Complete from here on."), "features": texts("Their names.")})),
 			"approximate":       texts("Features of entities with very many events, whose older ones are added up in stretches of time; absent when there are none."),
 			"awaiting_backfill": texts("Features that had no value because a backfill was still learning their past, and formulas that read one; absent when there are none."),
